@@ -1,0 +1,58 @@
+"""jobworker_lib runs, watches and stops Linux processes ("jobs") that outlive the program that started them.
+
+These are all its public names; :mod:`jobworker_lib.aio` offers the same engine for asyncio.
+"""
+
+from __future__ import annotations
+
+from jobworker_lib import aio
+from jobworker_lib.engine import Engine, Job, RunResult
+from jobworker_lib.errors import (
+    ArgumentsTooLongError,
+    CommandFailedError,
+    CommandNotExecutableError,
+    CommandNotFoundError,
+    EngineError,
+    InvalidArgumentError,
+    JobNotFoundError,
+    JobNotRunningError,
+    JobRunningError,
+    JobworkerError,
+    LimitNotEnforceableError,
+    StartError,
+    StateDirectoryError,
+    WorkingDirectoryError,
+)
+from jobworker_lib.limits import Limits
+from jobworker_lib.output.chunk import Chunk
+from jobworker_lib.page import Page
+from jobworker_lib.status import JobStatus, Reason, State
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentsTooLongError",
+    "Chunk",
+    "CommandFailedError",
+    "CommandNotExecutableError",
+    "CommandNotFoundError",
+    "Engine",
+    "EngineError",
+    "InvalidArgumentError",
+    "Job",
+    "JobNotFoundError",
+    "JobNotRunningError",
+    "JobRunningError",
+    "JobStatus",
+    "JobworkerError",
+    "LimitNotEnforceableError",
+    "Limits",
+    "Page",
+    "Reason",
+    "RunResult",
+    "StartError",
+    "State",
+    "StateDirectoryError",
+    "WorkingDirectoryError",
+    "aio",
+]

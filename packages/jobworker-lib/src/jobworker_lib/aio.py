@@ -1,0 +1,195 @@
+"""The engine for asyncio programs: the same as :mod:`jobworker_lib.engine`, awaited.
+
+Calls that do something run in the event loop's default thread pool; waiting takes no thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
+from jobworker_lib.engine import RunResult
+from jobworker_lib.errors import JobNotRunningError
+from jobworker_lib.page import Page
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+    from jobworker_lib.limits import Limits
+    from jobworker_lib.output.chunk import Chunk
+    from jobworker_lib.output.format import Stream
+    from jobworker_lib.spec import Argument
+    from jobworker_lib.status import JobStatus, State
+
+T = TypeVar("T")
+
+
+class Engine:
+    """As :class:`jobworker_lib.Engine`, awaited; to be used in one event loop."""
+
+    def __init__(self, state_dir: str | os.PathLike[str] | None = None) -> None:
+        """As :meth:`jobworker_lib.Engine.__init__`. StateDirectoryError where the directory can't be used."""
+        self._core = Core(state_dir)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the state directory; jobs run on."""
+        await asyncio.to_thread(self._core.close)
+
+    async def start(
+        self,
+        argv: Sequence[Argument],
+        *,
+        cwd: Argument | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        limits: Limits | None = None,
+        labels: Mapping[str, str] | None = None,
+        owner: str | None = None,
+        request_id: str | None = None,
+    ) -> Job:
+        """As :meth:`jobworker_lib.Engine.start`, with its errors."""
+        job_id = await asyncio.to_thread(
+            self._core.start,
+            argv,
+            cwd=cwd,
+            env=env,
+            timeout=timeout,
+            limits=limits,
+            labels=labels,
+            owner=owner,
+            request_id=request_id,
+        )
+        return Job(self._core, await _until(self._core, job_id, lambda: self._core.poll_started(job_id)))
+
+    async def get(self, job_id: str) -> Job:
+        """As :meth:`jobworker_lib.Engine.get`, with its errors."""
+        self._core.directory(job_id)
+        return Job(self._core, job_id)
+
+    async def list(
+        self,
+        *,
+        owner: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        state: State | str | Iterable[State | str] | None = None,
+        id_prefix: str | None = None,
+        limit: int | None = None,
+        page_token: str = "",
+    ) -> Page[Job]:
+        """As :meth:`jobworker_lib.Engine.list`, with its errors."""
+        statuses, token = await asyncio.to_thread(
+            self._core.list,
+            owner=owner,
+            labels=labels,
+            state=state,
+            id_prefix=id_prefix,
+            limit=limit,
+            page_token=page_token,
+        )
+        return Page([Job(self._core, status.id) for status in statuses], statuses, token)
+
+    async def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        cwd: Argument | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        check: bool = False,
+    ) -> RunResult:
+        """As :meth:`jobworker_lib.Engine.run`, with its errors; cancelled, it stops the job."""
+        job = await self.start(argv, cwd=cwd, env=env, timeout=timeout, labels=labels)
+        try:
+            chunks = [chunk async for chunk in job.output()]
+            return RunResult.of(await job.wait(), chunks, check=check)
+        except asyncio.CancelledError:
+            with suppress(JobNotRunningError):
+                await job.stop()
+            raise
+
+
+class Job:
+    """As :class:`jobworker_lib.Job`, awaited."""
+
+    def __init__(self, core: Core, job_id: str) -> None:
+        self._core = core
+        self.id = job_id
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    async def status(self) -> JobStatus:
+        """As :meth:`jobworker_lib.Job.status`."""
+        return await asyncio.to_thread(self._core.status, self.id)
+
+    async def wait(self, timeout: float | None = None) -> JobStatus:
+        """As :meth:`jobworker_lib.Job.wait`."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await _until(self._core, self.id, lambda: self._core.poll_ended(self.id))
+        except TimeoutError:
+            raise TimeoutError(f"job {self.id} has not ended after {timeout} seconds") from None
+
+    async def stop(self, *, grace: float = DEFAULT_GRACE_SECONDS, force: bool = False) -> JobStatus:
+        """As :meth:`jobworker_lib.Job.stop`; once asked for, the stop goes on even if this call is cancelled."""
+        await _until(self._core, self.id, lambda: self._core.poll_stop(self.id, grace=grace, force=force))
+        return await self.wait()
+
+    async def signal(self, signal: str | int) -> None:
+        """As :meth:`jobworker_lib.Job.signal`."""
+        await _until(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
+
+    async def delete(self) -> None:
+        """As :meth:`jobworker_lib.Job.delete`."""
+        await asyncio.to_thread(self._core.delete, self.id)
+
+    async def output(
+        self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
+    ) -> AsyncIterator[Chunk]:
+        """As :meth:`jobworker_lib.Job.output`."""
+        async for batch in self.output_batches(offset=offset, follow=follow, stream=stream):
+            for chunk in batch:
+                yield chunk
+
+    async def output_batches(
+        self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
+    ) -> AsyncIterator[list[Chunk]]:
+        """As :meth:`jobworker_lib.Job.output_batches`."""
+        with self._core.reader(self.id, offset=offset, follow=follow, stream=stream) as reader:
+            while batch := await _until(self._core, self.id, reader.next_batch):
+                yield batch
+
+
+async def _until(core: Core, job_id: str, poll: Callable[[], T | None]) -> T:
+    """Wait until ``poll`` gives something; it is asked again at each change of the job's directory."""
+    if (found := poll()) is not None:
+        return found
+    changed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(changed.set)
+
+    with core.watcher.watch(core.directory(job_id), wake):
+        for pause in core.watcher.pauses():
+            changed.clear()
+            if (found := poll()) is not None:
+                return found
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await changed.wait()
+    raise AssertionError("unreachable: pauses never end")

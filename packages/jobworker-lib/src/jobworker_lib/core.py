@@ -1,0 +1,198 @@
+"""What both faces of the engine stand on: everything but the waiting.
+
+The faces differ only in how they wait until a poll, such as :meth:`Core.poll_ended`, gives something.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import signal as signals
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
+from jobworker_lib.index import Query
+from jobworker_lib.launcher import Launcher
+from jobworker_lib.limits import Limits, require_enforceable
+from jobworker_lib.messages import send_control
+from jobworker_lib.output.reader import OutputReader
+from jobworker_lib.spec import Argument, JobSpec, checked_labels
+from jobworker_lib.start_errors import raise_start_error
+from jobworker_lib.status import JobStatus, State
+from jobworker_lib.store import Store
+from jobworker_lib.watcher import Watcher
+
+if TYPE_CHECKING:
+    import os
+
+    from jobworker_lib.directory import JobDirectory
+    from jobworker_lib.output.format import Stream
+
+DEFAULT_GRACE_SECONDS = 10.0
+_LONGEST_GRACE_SECONDS = 86400.0
+_ID_PREFIX = re.compile(r"[0-9a-f-]{0,36}")
+
+
+class Core:
+    """An opened state directory."""
+
+    def __init__(self, state_dir: str | os.PathLike[str] | None) -> None:
+        self._store = Store(state_dir)
+        self._launcher = Launcher(self._store)
+        self.watcher = Watcher(str(self._store.path))
+        self._closed = False
+
+    def close(self) -> None:
+        """Let go of everything; jobs run on. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._launcher.close()
+            self.watcher.close()
+            self._store.index.close()
+
+    def start(
+        self,
+        argv: Sequence[Argument],
+        *,
+        cwd: Argument | None,
+        env: Mapping[str, str] | None,
+        timeout: float | None,
+        limits: Limits | None,
+        labels: Mapping[str, str] | None,
+        owner: str | None,
+        request_id: str | None,
+    ) -> str:
+        """Start a job: its id, once its command was executed; or the id of the job of the same request."""
+        if self._closed:
+            raise EngineError("the engine is closed")
+        spec = JobSpec.make(
+            argv, cwd=cwd, env=env, timeout=timeout, limits=limits, labels=labels, owner=owner, request_id=request_id
+        )
+        require_enforceable(spec.limits)
+        created = self._store.create(spec)
+        if isinstance(created, str):
+            return created
+        directory, lock = created
+        self._launcher.launch(directory, lock)
+        return spec.id
+
+    def directory(self, job_id: str) -> JobDirectory:
+        """The job's directory. InvalidArgumentError for what is no UUID, JobNotFoundError."""
+        try:
+            canonical = str(uuid.UUID(job_id))
+        except (ValueError, AttributeError, TypeError):
+            canonical = ""
+        if canonical != job_id:
+            raise InvalidArgumentError("job_id", "give a UUID, such as 6fa459ea-ee8a-4ca4-894e-db77e160355e")
+        return self._store.directory(job_id)
+
+    def status(self, job_id: str) -> JobStatus:
+        """The job as it is now. JobNotFoundError where it was deleted."""
+        return self._store.status(job_id)
+
+    def delete(self, job_id: str) -> None:
+        """Remove an ended job. JobNotFoundError, JobRunningError."""
+        self._store.delete(job_id)
+
+    def poll_started(self, job_id: str) -> str | None:
+        """The id, once the job is past its start. StartError where that failed."""
+        status = self._store.status(job_id)
+        if status.state is State.FAILED and (record := self._store.directory(job_id).read_exit()):
+            raise_start_error(job_id, record)
+        return None if status.state is State.STARTING else job_id
+
+    def poll_ended(self, job_id: str) -> JobStatus | None:
+        """The job, once it has ended. JobNotFoundError where it was deleted."""
+        directory = self._store.directory(job_id)
+        return self._store.status(job_id) if self._store.has_ended(directory) else None
+
+    def poll_stop(self, job_id: str, *, grace: float, force: bool) -> bool | None:
+        """Ask for the job's end: True, once its shim knows. JobNotRunningError."""
+        if not 0 <= grace <= _LONGEST_GRACE_SECONDS:
+            raise InvalidArgumentError("grace", "give 0 to 86400 seconds")
+        return self._poll_control(job_id, {"do": "stop", "grace": 0.0 if force else grace})
+
+    def poll_signal(self, job_id: str, signal: str | int) -> bool | None:
+        """Signal the main process: True, once it was. JobNotRunningError."""
+        return self._poll_control(job_id, {"do": "signal", "signal": _signal_number(signal)})
+
+    def _poll_control(self, job_id: str, request: dict[str, object]) -> bool | None:
+        directory = self._store.directory(job_id)
+        answer = send_control(directory, request)
+        if answer is None and not self._store.has_ended(directory):
+            return None  # just starting, or just ending
+        if answer is None or not answer["running"]:
+            raise JobNotRunningError(job_id)
+        return True
+
+    def reader(self, job_id: str, *, offset: int, follow: bool, stream: Stream | None) -> OutputReader:
+        """A reader of the job's output. InvalidArgumentError, JobNotFoundError."""
+        directory = self._store.directory(job_id)
+        return OutputReader(
+            directory,
+            offset=offset,
+            follow=follow,
+            stream=stream,
+            has_ended=partial(self._store.has_ended, directory),
+        )
+
+    def list(
+        self,
+        *,
+        owner: str | None,
+        labels: Mapping[str, str] | None,
+        state: State | str | Iterable[State | str] | None,
+        id_prefix: str | None,
+        limit: int | None,
+        page_token: str,
+    ) -> tuple[tuple[JobStatus, ...], str]:
+        """A page of jobs, the newest first, and the token of the next page, empty where this is the last."""
+        if limit is not None and limit < 1:
+            raise InvalidArgumentError("limit", "give 1 or more jobs")
+        if id_prefix and not _ID_PREFIX.fullmatch(id_prefix):
+            raise InvalidArgumentError("id_prefix", "give lower-case hexadecimal digits and dashes, at most 36")
+        query = Query(
+            owner=owner,
+            labels=checked_labels(labels or {}),
+            states=_states(state),
+            id_prefix=id_prefix or "",
+            before=_read_token(page_token) if page_token else None,
+            limit=None if limit is None else limit + 1,
+        )
+        found = self._store.find(query)
+        page = tuple(found[:limit])
+        more = limit is not None and len(found) > limit
+        return page, _make_token(page[-1]) if more else ""
+
+
+def _make_token(last: JobStatus) -> str:
+    return base64.urlsafe_b64encode(f"{last.created_ns} {last.id}".encode()).decode()
+
+
+def _read_token(token: str) -> tuple[int, str]:
+    try:
+        created_ns, job_id = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
+        return int(created_ns), str(uuid.UUID(job_id))
+    except (ValueError, binascii.Error):
+        raise InvalidArgumentError("page_token", "give the token that came with the page before") from None
+
+
+def _states(state: State | str | Iterable[State | str] | None) -> frozenset[State]:
+    if state is None:
+        return frozenset()
+    try:
+        return frozenset([State(state)] if isinstance(state, str) else map(State, state))
+    except ValueError:
+        raise InvalidArgumentError("state", f"give one or more of {', '.join(State)}") from None
+
+
+def _signal_number(signal: str | int) -> int:
+    try:
+        number = signals.Signals[signal.upper()] if isinstance(signal, str) else signals.Signals(signal)
+    except (KeyError, ValueError):
+        raise InvalidArgumentError("signal", "give a signal's name, such as SIGHUP") from None
+    return int(number)

@@ -1,0 +1,144 @@
+"""A job's directory, the truth about the job: which files it holds and how they are written and read.
+
+``spec.json`` is the job as accepted. Whoever supervises the job holds an exclusive flock(2) on it from before the
+directory can be seen until after ``exit.json`` is written, so a free lock without an exit record means a lost job.
+``started.json`` appears when the command was executed, ``exit.json`` when all of the job is over.
+``docs/state-directory.md`` describes the format.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from jobworker_lib.output.format import recorded_bytes
+from jobworker_lib.spec import JobSpec
+from jobworker_lib.status import JobStatus, Reason, State
+from jobworker_lib.timestamps import utc_from_ns
+
+SPEC = "spec.json"
+STARTED = "started.json"
+EXIT = "exit.json"
+OUTPUT_LOG = "output.log"
+OUTPUT_INDEX = "output.index"
+CONTROL_SOCKET = "control.sock"
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRecord:
+    """That the command was executed: ``started.json``."""
+
+    started_ns: int
+    pid: int
+    """The main process, in the pid namespace of its host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitRecord:
+    """How the job ended: ``exit.json``."""
+
+    state: State
+    reason: Reason
+    ended_ns: int
+    exit_code: int | None = None
+    signal: int | None = None
+    error_kind: str | None = None
+    """Which error the start ended with, by its name in :mod:`jobworker_lib.start_errors`."""
+    error: str | None = None
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The record that its JSON was made from."""
+        return cls(**{**value, "state": State(value["state"]), "reason": Reason(value["reason"])})
+
+
+class JobDirectory:
+    """Reads and writes one job's directory."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def file(self, name: str) -> str:
+        """The path of one of the directory's files."""
+        return os.path.join(self.path, name)
+
+    def read_spec(self) -> JobSpec:
+        """The job as accepted. FileNotFoundError where there is no such job."""
+        return JobSpec.from_json(_read_json(self.file(SPEC)))
+
+    def read_started(self) -> StartRecord | None:
+        """The start record, None before."""
+        try:
+            return StartRecord(**_read_json(self.file(STARTED)))
+        except FileNotFoundError:
+            return None
+
+    def read_exit(self) -> ExitRecord | None:
+        """The exit record, None before."""
+        try:
+            return ExitRecord.from_json(_read_json(self.file(EXIT)))
+        except FileNotFoundError:
+            return None
+
+    def has_exit(self) -> bool:
+        """Whether the exit record is there."""
+        return os.path.exists(self.file(EXIT))
+
+    def was_taken(self) -> bool:
+        """Whether a shim ever began with this job."""
+        return os.path.exists(self.file(OUTPUT_LOG))
+
+    def write(self, name: str, record: Any) -> None:
+        """Write a record, all of it or nothing, as JSON."""
+        temporary = self.file(f".{name}.new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        with open(descriptor, "wb") as file:
+            file.write(json.dumps(record).encode())
+        os.rename(temporary, self.file(name))
+
+    def try_lock(self) -> int | None:
+        """Take the supervisor's lock: a descriptor that holds it, or None while a supervisor lives."""
+        descriptor = os.open(self.file(SPEC), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def status(self) -> JobStatus:
+        """The job as its directory tells it. FileNotFoundError where there is no such job."""
+        ended = self.read_exit()
+        spec = self.read_spec()
+        started = self.read_started()
+        state = ended.state if ended else State.RUNNING if started else State.STARTING
+        return JobStatus(
+            id=spec.id,
+            argv=spec.argv,
+            cwd=spec.cwd,
+            owner=spec.owner,
+            labels=spec.labels,
+            limits=spec.limits,
+            timeout=spec.timeout,
+            state=state,
+            created_ns=spec.created_ns,
+            started_at=utc_from_ns(started.started_ns) if started else None,
+            ended_at=utc_from_ns(ended.ended_ns) if ended else None,
+            exit_code=ended.exit_code if ended else None,
+            signal=ended.signal if ended else None,
+            reason=ended.reason if ended else None,
+            error=ended.error if ended else None,
+            output_bytes=recorded_bytes(self.file(OUTPUT_INDEX)),
+        )
+
+
+def _read_json(path: str) -> Any:
+    with open(path, "rb") as file:
+        return json.loads(file.read())

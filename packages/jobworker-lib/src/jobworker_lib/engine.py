@@ -1,0 +1,236 @@
+"""The engine for synchronous programs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
+from jobworker_lib.errors import CommandFailedError, JobNotRunningError
+from jobworker_lib.page import Page
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+    from jobworker_lib.limits import Limits
+    from jobworker_lib.output.chunk import Chunk
+    from jobworker_lib.output.format import Stream
+    from jobworker_lib.spec import Argument
+    from jobworker_lib.status import JobStatus, State
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What :meth:`Engine.run` gives, as subprocess.run does."""
+
+    status: JobStatus
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code; None where a signal ended the command."""
+        return self.status.exit_code
+
+    @classmethod
+    def of(cls, status: JobStatus, chunks: Iterable[Chunk], *, check: bool) -> Self:
+        """Join a job's output. CommandFailedError where ``check`` is set and it did not exit with 0."""
+        parts: dict[Stream, list[bytes]] = {"stdout": [], "stderr": []}
+        for chunk in chunks:
+            parts[chunk.stream].append(chunk.data)
+        result = cls(status, b"".join(parts["stdout"]), b"".join(parts["stderr"]))
+        if check and status.exit_code != 0:
+            raise CommandFailedError(result)
+        return result
+
+
+class Engine:
+    """Runs, watches and stops jobs that are kept in a state directory.
+
+    Closing it leaves its jobs running, and opening the same directory again finds them. Any number of engines, in any
+    number of processes of one user, may be open on one directory. Safe to use from several threads.
+    """
+
+    def __init__(self, state_dir: str | os.PathLike[str] | None = None) -> None:
+        """Open a state directory, by default ``$XDG_STATE_HOME/jobworker``; it is made where it is missing.
+
+        Raises:
+            StateDirectoryError: it can't be used.
+        """
+        self._core = Core(state_dir)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the state directory; jobs run on."""
+        self._core.close()
+
+    def start(
+        self,
+        argv: Sequence[Argument],
+        *,
+        cwd: Argument | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        limits: Limits | None = None,
+        labels: Mapping[str, str] | None = None,
+        owner: str | None = None,
+        request_id: str | None = None,
+    ) -> Job:
+        """Start a job and return once its command was executed (execve(2)).
+
+        Args:
+            argv: the command and its arguments, executed as they stand: no shell.
+            cwd: its working directory, by default this process's.
+            env: variables added to a clean default environment (PATH, HOME, USER, LOGNAME, SHELL, LANG); nothing else
+                of this process's environment is handed on. ``env=os.environ`` hands on all of it.
+            timeout: seconds after which the job is stopped.
+            limits: what the job may use.
+            labels: to find it by.
+            owner: whose it is, by default the user's name.
+            request_id: a second start of the same owner with the same id gives the job of the first.
+
+        Raises:
+            InvalidArgumentError: an argument can't be used.
+            LimitNotEnforceableError: this host can't enforce a limit.
+            StartError: the command could not be executed; its subclasses tell why.
+            EngineError: a fault of the engine.
+        """
+        job_id = self._core.start(
+            argv, cwd=cwd, env=env, timeout=timeout, limits=limits, labels=labels, owner=owner, request_id=request_id
+        )
+        return Job(self._core, _until(self._core, job_id, lambda: self._core.poll_started(job_id)))
+
+    def get(self, job_id: str) -> Job:
+        """The job of this id. InvalidArgumentError for what is no UUID, JobNotFoundError."""
+        self._core.directory(job_id)
+        return Job(self._core, job_id)
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        state: State | str | Iterable[State | str] | None = None,
+        id_prefix: str | None = None,
+        limit: int | None = None,
+        page_token: str = "",
+    ) -> Page[Job]:
+        """Jobs, the newest first: all, or a page of ``limit``. Conditions are joined by and.
+
+        Raises:
+            InvalidArgumentError: an argument can't be used.
+        """
+        statuses, token = self._core.list(
+            owner=owner, labels=labels, state=state, id_prefix=id_prefix, limit=limit, page_token=page_token
+        )
+        return Page([Job(self._core, status.id) for status in statuses], statuses, token)
+
+    def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        cwd: Argument | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        check: bool = False,
+    ) -> RunResult:
+        """Start a job, wait for it and give its output, as subprocess.run does; interrupted, it stops the job.
+
+        Raises:
+            CommandFailedError: ``check`` is set and the command did not exit with 0.
+            StartError: as :meth:`start`, as are the others.
+        """
+        job = self.start(argv, cwd=cwd, env=env, timeout=timeout, labels=labels)
+        try:
+            chunks = list(job.output())
+            return RunResult.of(job.wait(), chunks, check=check)
+        except KeyboardInterrupt:
+            with suppress(JobNotRunningError):
+                job.stop()
+            raise
+
+
+class Job:
+    """One job of an engine."""
+
+    def __init__(self, core: Core, job_id: str) -> None:
+        self._core = core
+        self.id = job_id
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    def status(self) -> JobStatus:
+        """The job as it is now. JobNotFoundError where it was deleted."""
+        return self._core.status(self.id)
+
+    def wait(self, timeout: float | None = None) -> JobStatus:
+        """The job, once it has ended. TimeoutError after ``timeout`` seconds, JobNotFoundError."""
+        return _until(self._core, self.id, lambda: self._core.poll_ended(self.id), timeout)
+
+    def stop(self, *, grace: float = DEFAULT_GRACE_SECONDS, force: bool = False) -> JobStatus:
+        """SIGTERM to every process of the job, SIGKILL to what is left after ``grace`` seconds; return when all ended.
+
+        ``force`` kills at once. InvalidArgumentError, JobNotRunningError, JobNotFoundError.
+        """
+        _until(self._core, self.id, lambda: self._core.poll_stop(self.id, grace=grace, force=force))
+        return self.wait()
+
+    def signal(self, signal: str | int) -> None:
+        """Send a signal, such as ``"SIGHUP"``, to the main process. InvalidArgumentError, JobNotRunningError."""
+        _until(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
+
+    def delete(self) -> None:
+        """Remove the ended job with its output. JobRunningError, JobNotFoundError."""
+        self._core.delete(self.id)
+
+    def output(self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None) -> Iterator[Chunk]:
+        """The output from byte ``offset`` on: what is there, and with ``follow`` all until the job has ended.
+
+        Raises:
+            InvalidArgumentError: an argument can't be used.
+            JobNotFoundError: the job was deleted.
+        """
+        for batch in self.output_batches(offset=offset, follow=follow, stream=stream):
+            yield from batch
+
+    def output_batches(
+        self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
+    ) -> Iterator[list[Chunk]]:
+        """As :meth:`output`, but all that is there at once, at most 1 MiB of data a batch."""
+        with self._core.reader(self.id, offset=offset, follow=follow, stream=stream) as reader:
+            while batch := _until(self._core, self.id, reader.next_batch):
+                yield batch
+
+
+def _until(core: Core, job_id: str, poll: Callable[[], T | None], timeout: float | None = None) -> T:
+    """Block until ``poll`` gives something; it is asked again at each change of the job's directory."""
+    if (found := poll()) is not None:
+        return found
+    changed = threading.Event()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with core.watcher.watch(core.directory(job_id), changed.set):
+        for pause in core.watcher.pauses():
+            changed.clear()
+            if (found := poll()) is not None:
+                return found
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError(f"job {job_id} has not ended after {timeout} seconds")
+            changed.wait(pause if left is None else min(pause, left))
+    raise AssertionError("unreachable: pauses never end")

@@ -1,0 +1,113 @@
+"""Everything that jobworker_lib raises of its own.
+
+::
+
+    JobworkerError
+    ├── InvalidArgumentError (also a ValueError)
+    ├── JobNotFoundError
+    ├── JobNotRunningError
+    ├── JobRunningError
+    ├── LimitNotEnforceableError
+    ├── StartError
+    │   ├── CommandNotFoundError
+    │   ├── CommandNotExecutableError
+    │   ├── WorkingDirectoryError
+    │   └── ArgumentsTooLongError
+    ├── CommandFailedError
+    ├── StateDirectoryError
+    └── EngineError
+
+Messages never hold a job's arguments or environment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobworker_lib.engine import RunResult
+
+
+class JobworkerError(Exception):
+    """The root of the errors of this package."""
+
+
+class InvalidArgumentError(JobworkerError, ValueError):
+    """An argument has a value that can't be used; ``field`` names it, such as ``argv`` or ``labels``."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class JobNotFoundError(JobworkerError):
+    """There is no job of this id in the state directory."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id}")
+        self.job_id = job_id
+
+
+class JobNotRunningError(JobworkerError):
+    """The job has ended, so it can't be stopped or signalled."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} is not running")
+        self.job_id = job_id
+
+
+class JobRunningError(JobworkerError):
+    """The job is running, so it can't be deleted."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} is running; stop it first")
+        self.job_id = job_id
+
+
+class LimitNotEnforceableError(JobworkerError):
+    """This host can't enforce a limit that was asked for; the job was not started."""
+
+    def __init__(self, limit: str, problem: str) -> None:
+        super().__init__(f"the limit {limit} can't be enforced here: {problem}")
+        self.limit = limit
+
+
+class StartError(JobworkerError):
+    """The command could not be executed. The job is kept, in the state ``failed``, under ``job_id``."""
+
+    def __init__(self, job_id: str, message: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class CommandNotFoundError(StartError):
+    """There is no such command (``ENOENT`` or ``ENOTDIR`` of execve(2)), or its interpreter is missing."""
+
+
+class CommandNotExecutableError(StartError):
+    """The command is there but can't be executed (any other error of execve(2))."""
+
+
+class WorkingDirectoryError(StartError):
+    """The working directory can't be entered (chdir(2))."""
+
+
+class ArgumentsTooLongError(StartError):
+    """Arguments and environment are longer than the kernel takes (``E2BIG`` of execve(2))."""
+
+
+class CommandFailedError(JobworkerError):
+    """``run(check=True)`` ran a command that did not exit with 0; ``result`` holds what it left."""
+
+    def __init__(self, result: RunResult) -> None:
+        super().__init__(f"job {result.status.id} {result.status.describe()}")
+        self.result = result
+
+
+class StateDirectoryError(JobworkerError):
+    """The state directory can't be used: not ours, not writable, or of a newer version of jobworker."""
+
+
+class EngineError(JobworkerError):
+    """A fault of the engine itself, such as a fork server that doesn't start."""

@@ -1,0 +1,107 @@
+"""An engine's way to the fork server of its state directory; starts it where none runs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from jobworker_lib.directory import FILE_MODE
+from jobworker_lib.errors import EngineError
+from jobworker_lib.messages import bind_in, connect_in, send
+
+_SOCKET = "forkserver.sock"
+_LOCK = "forkserver.lock"
+_LOG = "engine.log"
+
+_PACKAGES = str(Path(__file__).resolve().parents[2])
+_BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv[1]); from jobworker_lib.forkserver.server import main; main()"
+
+
+class ForkServerClient:
+    """Keeps one connection; the fork server lives at least as long."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+
+    def send(self, descriptors: list[int]) -> None:
+        """Hand a job to a shim: the descriptors of the answer's socket, the locked spec and the directory.
+
+        Raises:
+            EngineError: no fork server can be started.
+        """
+        with self._lock:
+            try:
+                send(self._connected(), {}, descriptors)
+            except ConnectionError:
+                self._disconnect()
+                send(self._connected(), {}, descriptors)
+
+    def close(self) -> None:
+        """Let go of the fork server."""
+        with self._lock:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> socket.socket:
+        if self._connection is None:
+            self._connection = self._connect() or self._launch()
+        return self._connection
+
+    def _connect(self) -> socket.socket | None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            connect_in(sock, self._state_dir, _SOCKET)
+        except (FileNotFoundError, ConnectionError):
+            sock.close()
+            return None
+        return sock
+
+    def _launch(self) -> socket.socket:
+        """Start a fork server, unless another engine does at the same moment."""
+        lock = os.open(self._state_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            sock = self._connect()
+            if sock is None:
+                self._spawn()
+                sock = self._connect()
+            if sock is None:
+                raise EngineError(f"the fork server does not answer; {self._state_dir / _LOG} may say why")
+            return sock
+        finally:
+            os.close(lock)
+
+    def _spawn(self) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(self._state_dir / _SOCKET)
+        log = os.open(self._state_dir / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+                bind_in(listener, self._state_dir, _SOCKET)
+                listener.listen(128)
+                # It needs the standard library and this package alone, so it skips site-packages: a faster start.
+                status = subprocess.call(
+                    [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, _PACKAGES],
+                    stdin=listener.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    env={},
+                )
+        except OSError as error:
+            raise EngineError(f"the fork server can't be started: {error.strerror}") from error
+        finally:
+            os.close(log)
+        if status != 0:
+            raise EngineError(f"the fork server failed to start; {self._state_dir / _LOG} says why")

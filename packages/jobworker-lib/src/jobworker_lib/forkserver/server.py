@@ -1,0 +1,170 @@
+"""The fork server's process.
+
+It lives while an engine is connected. Its shims don't need it: when it is gone, they finish their jobs and exit.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import traceback
+from contextlib import suppress
+
+from jobworker_lib import libc, messages, tree
+from jobworker_lib.procfs import descendants
+from jobworker_lib.shim import main as shim
+from jobworker_lib.shim.signals import SignalPipe
+
+_MOST_IDLE_SHIMS = 8
+_FIRST_ENGINE_MILLISECONDS = 30_000
+_DESCRIPTORS = 3
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Ignored here for good, and restored by subprocess in what it executes."""
+
+
+class ForkServer:
+    """Hands each request to an idle shim and forks one only when none is idle."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._engines: dict[int, socket.socket] = {}
+        self._shims: dict[int, tuple[socket.socket, int]] = {}
+        """By the link's descriptor: the link and the shim's pid."""
+        self._idle: list[int] = []
+        self._signals = SignalPipe([signal.SIGCHLD])
+        self._poller = select.poll()
+        self._poller.register(listener, select.POLLIN)
+        self._poller.register(self._signals, select.POLLIN)
+
+    def serve(self) -> None:
+        """Return when the last engine has gone, or none ever came."""
+        self._idle.append(self._fork())
+        while events := self._poller.poll(None if self._engines else _FIRST_ENGINE_MILLISECONDS):
+            had_engines = bool(self._engines)
+            for descriptor, _ in events:
+                self._handle(descriptor)
+            if had_engines and not self._engines:
+                return
+
+    def _handle(self, descriptor: int) -> None:
+        if descriptor == self._listener.fileno():
+            engine, _ = self._listener.accept()
+            self._engines[engine.fileno()] = engine
+            self._poller.register(engine, select.POLLIN)
+        elif descriptor == self._signals.fileno():
+            self._signals.read()
+            self._reap()
+        elif descriptor in self._shims:
+            self._hear_shim(descriptor)
+        elif descriptor in self._engines:
+            self._hear_engine(descriptor)
+
+    def _hear_engine(self, descriptor: int) -> None:
+        request = None
+        with suppress(ConnectionError):
+            request = messages.receive(self._engines[descriptor], _DESCRIPTORS)
+        if request is None:
+            self._poller.unregister(descriptor)
+            self._engines.pop(descriptor).close()
+            return
+        try:
+            self._hand_on(*request)
+        finally:
+            for passed in request[1]:
+                os.close(passed)
+
+    def _hand_on(self, message: dict[str, object], descriptors: list[int]) -> None:
+        while True:
+            link = self._idle.pop() if self._idle else self._fork()
+            with suppress(ConnectionError):  # that shim has just died
+                messages.send(self._shims[link][0], message, descriptors)
+                return
+
+    def _hear_shim(self, descriptor: int) -> None:
+        link, _ = self._shims[descriptor]
+        message = None
+        with suppress(ConnectionError):
+            message = messages.receive(link, 0)
+        if message is not None and len(self._idle) < _MOST_IDLE_SHIMS:
+            self._idle.append(descriptor)
+            return
+        self._poller.unregister(descriptor)
+        del self._shims[descriptor]
+        if descriptor in self._idle:
+            self._idle.remove(descriptor)
+        link.close()
+
+    def _fork(self) -> int:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            self._become_shim(ours, theirs)
+        theirs.close()
+        self._shims[ours.fileno()] = (ours, pid)
+        self._poller.register(ours, select.POLLIN)
+        return ours.fileno()
+
+    def _become_shim(self, ours: socket.socket, theirs: socket.socket) -> None:
+        """In the child: let go of what is the fork server's, serve, and never return."""
+        status = 1
+        try:  # a fork must never return into its parent's code
+            self._signals.close()
+            for sock in (ours, self._listener, *self._engines.values(), *(link for link, _ in self._shims.values())):
+                sock.close()
+            shim.serve(theirs)
+            status = 0
+        except BaseException:  # noqa: BLE001 - it ends here, and is told in the engine's log
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def _reap(self) -> None:
+        """Reap shims; a shim that died left its job's processes to us, the next subreaper above: end them."""
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        tree.kill(self._orphans)
+
+    def _orphans(self) -> list[int]:
+        shims = {pid for _, pid in self._shims.values()}
+        own = os.getpid()
+        children = [pid for pid in descendants(own) if pid not in shims and _parent(pid) == own]
+        return children + descendants(*children)
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[1])
+    return 0
+
+
+def main() -> None:
+    """Serve on the listening socket that is the standard input, detached from whoever started this."""
+    listener = socket.socket(fileno=os.dup(0))
+    os.set_inheritable(listener.fileno(), False)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    _reset_inherited()
+    libc.become_subreaper()
+    libc.set_process_name("jobworker-fork")
+    gc.freeze()  # pages that shims share stay shared
+    ForkServer(listener).serve()
+
+
+def _reset_inherited() -> None:
+    """Give jobs a clean start whatever program started this."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+    os.chdir("/")
+    os.umask(0o022)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN and number not in _IGNORED_BY_PYTHON:
+            with suppress(OSError):
+                signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,51 @@
+"""The few calls of the C library that the standard library does not offer."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+IN_MODIFY = 0x2
+IN_CLOSE_WRITE = 0x8
+IN_MOVED_TO = 0x80
+IN_DELETE_SELF = 0x400
+IN_Q_OVERFLOW = 0x4000
+IN_IGNORED = 0x8000
+IN_ONLYDIR = 0x1000000
+
+
+def become_subreaper() -> None:
+    """Descendants that lose their parent become this process's children (PR_SET_CHILD_SUBREAPER of prctl(2))."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def set_process_name(name: str) -> None:
+    """The name that ``ps`` and ``top`` show, at most 15 bytes (PR_SET_NAME of prctl(2))."""
+    _check(_libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0))
+
+
+def inotify_init() -> int:
+    """A new inotify instance, closed on exec (inotify_init1(2))."""
+    return _check(_libc.inotify_init1(os.O_CLOEXEC))
+
+
+def inotify_add_watch(instance: int, path: str, mask: int) -> int:
+    """Watch a path: its watch descriptor (inotify_add_watch(2))."""
+    return _check(_libc.inotify_add_watch(instance, os.fsencode(path), mask))
+
+
+def inotify_rm_watch(instance: int, watch: int) -> None:
+    """End a watch (inotify_rm_watch(2))."""
+    _check(_libc.inotify_rm_watch(instance, watch))
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result

@@ -1,0 +1,34 @@
+"""What readers of output are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from jobworker_lib.timestamps import utc_from_ns
+
+if TYPE_CHECKING:
+    from jobworker_lib.output.format import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of bytes that a job wrote to one stream, as they arrived; never empty, not split at lines."""
+
+    data: bytes
+    stream: Stream
+    offset: int
+    """Where the first byte stands in the output, counted over both streams in order of arrival."""
+    time_ns: int
+    """When it was captured, in nanoseconds since the epoch."""
+
+    @property
+    def time(self) -> datetime:
+        """When it was captured, in UTC."""
+        return utc_from_ns(self.time_ns)
+
+    @property
+    def end(self) -> int:
+        """The offset to go on from after this chunk."""
+        return self.offset + len(self.data)

@@ -1,0 +1,43 @@
+"""The processes of this host, as /proc tells them (proc(5))."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+
+def boot_id() -> str:
+    """Changes with every boot of the host."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def descendants(*roots: int) -> list[int]:
+    """The pids of all processes below ``roots``, parents before their children; zombies included."""
+    children: dict[int, list[int]] = {}
+    for pid in _all_pids():
+        with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+            # The name, in parentheses, may itself hold spaces and parentheses.
+            parent = int(file.read().rpartition(b")")[2].split()[1])
+            children.setdefault(parent, []).append(pid)
+    found: dict[int, None] = {}
+    level: Iterable[int] = roots
+    while level := [child for parent in level for child in children.get(parent, ()) if child not in found]:
+        found.update(dict.fromkeys(level))
+    return list(found)
+
+
+def processes_with_environment(variable: str, value: str) -> list[int]:
+    """The pids of all processes that were executed with this environment variable and that we may look at."""
+    wanted = os.fsencode(f"{variable}={value}")
+    found = []
+    for pid in _all_pids():
+        with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+            if wanted in file.read().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def _all_pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())

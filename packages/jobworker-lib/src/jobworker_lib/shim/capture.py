@@ -1,0 +1,100 @@
+"""Captures a job's output: from its pipes to its directory, pausing while the disk takes no more."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobworker_lib.output.writer import OutputWriter
+
+_RETRY_SECONDS = 0.2
+_DEFAULT_PIPE_BYTES = 64 << 10
+_BUSY_PIPE_BYTES = 1 << 20
+
+
+class Capture:
+    """The pipes of one job, registered with the shim's poller.
+
+    While the log can't be written (a full disk) nothing is read, so the job blocks in write(2) and no byte is lost.
+    """
+
+    def __init__(self, pipes: tuple[int, ...], writer: OutputWriter, poller: select.poll) -> None:
+        self._streams = {pipe: stream for stream, pipe in enumerate(pipes)}
+        self._writer = writer
+        self._poller = poller
+        self._enlarged: set[int] = set()
+        self.retry_at: float | None = None
+        """When to try again, by the monotonic clock; None while the log takes what comes."""
+        for pipe in pipes:
+            poller.register(pipe, select.POLLIN)
+
+    def __contains__(self, descriptor: int) -> bool:
+        return descriptor in self._streams
+
+    def ready(self, pipe: int) -> None:
+        """Take what a pipe holds."""
+        try:
+            self._move(pipe)
+        except OSError:
+            self._pause()
+
+    def retry(self) -> None:
+        """Try again to write, after a pause."""
+        try:
+            self._writer.flush()
+        except OSError:
+            self._pause()
+            return
+        self.retry_at = None
+        for pipe in self._streams:
+            self._poller.register(pipe, select.POLLIN)
+
+    def drain(self) -> bool:
+        """Take all that is in the pipes, then close them; False where the log can't be written now: call again."""
+        try:
+            for pipe in list(self._streams):
+                while pipe in self._streams and self._move(pipe):
+                    pass
+            self._writer.flush()
+        except OSError:
+            self._pause()
+            return False
+        for pipe in list(self._streams):
+            self._close(pipe)
+        return True
+
+    def _move(self, pipe: int) -> bool:
+        """Move what the pipe holds; False: it is empty or at its end."""
+        try:
+            moved = self._writer.move(pipe, self._streams[pipe])
+        except BlockingIOError:
+            return False
+        if not moved:
+            self._close(pipe)
+        elif moved >= _DEFAULT_PIPE_BYTES and pipe not in self._enlarged:
+            self._enlarge(pipe)
+        return moved > 0
+
+    def _enlarge(self, pipe: int) -> None:
+        """Give a pipe that was found full more room; only such pipes, for a user's share of it is bounded (pipe(7))."""
+        self._enlarged.add(pipe)
+        try:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _BUSY_PIPE_BYTES)
+        except OSError:
+            return  # this user's share is used up; the pipe stays as it is
+
+    def _pause(self) -> None:
+        if self.retry_at is None:
+            for pipe in self._streams:
+                self._poller.unregister(pipe)
+        self.retry_at = time.monotonic() + _RETRY_SECONDS
+
+    def _close(self, pipe: int) -> None:
+        del self._streams[pipe]
+        if self.retry_at is None:
+            self._poller.unregister(pipe)
+        os.close(pipe)

@@ -1,0 +1,85 @@
+"""The shim's life: one job after another for the fork server, until it is retired."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import traceback
+from contextlib import suppress
+
+from jobworker_lib import libc, messages, tree
+from jobworker_lib.directory import ExitRecord, JobDirectory
+from jobworker_lib.procfs import descendants
+from jobworker_lib.shim.signals import SignalPipe
+from jobworker_lib.shim.supervisor import supervise
+
+_JOBS_PER_SHIM = 100
+"""Then it is retired: its private memory creeps up."""
+
+_DESCRIPTORS = 3
+
+
+def serve(link: socket.socket) -> None:
+    """Take jobs from the fork server, one at a time; return when there is no more use for this shim."""
+    prepare()
+    for jobs_left in reversed(range(_JOBS_PER_SHIM)):
+        request = messages.receive(link, _DESCRIPTORS)
+        if request is None:
+            return
+        reply, spec_lock, directory = request[1]
+        _take(socket.socket(fileno=reply), spec_lock, directory)
+        if jobs_left:
+            with suppress(OSError):  # the fork server is gone: the next receive says so
+                messages.send(link, {"idle": True}, [])
+
+
+def prepare() -> None:
+    """Make this process fit to own a job's tree."""
+    libc.become_subreaper()
+    libc.set_process_name("jobworker-shim")
+
+
+def run_job(directory: JobDirectory, reply: socket.socket | None) -> None:
+    """Run the job of a directory whose lock the caller holds; tell ``reply`` how its start went.
+
+    Whatever goes wrong, no process of the job is left.
+    """
+    signals = SignalPipe([signal.SIGCHLD, signal.SIGTERM])
+
+    def started(failure: ExitRecord | None) -> None:
+        _answer(reply, {"started": failure is None})
+
+    try:
+        supervise(directory, directory.read_spec(), signals, started)
+    except OSError as error:
+        traceback.print_exc()  # to the engine's log
+        _kill_all()
+        _answer(reply, {"error": os.strerror(error.errno or 0)})
+    finally:
+        signals.close()
+
+
+def _take(reply: socket.socket, spec_lock: int, directory: int) -> None:
+    try:
+        os.fchdir(directory)
+        with reply:
+            run_job(JobDirectory("."), reply)
+    finally:
+        os.chdir("/")
+        os.close(directory)
+        os.close(spec_lock)
+
+
+def _answer(reply: socket.socket | None, message: dict[str, object]) -> None:
+    if reply is not None and reply.fileno() >= 0:
+        with suppress(OSError):  # the asker may be gone; the job goes on
+            messages.send(reply, message, [])
+        reply.close()
+
+
+def _kill_all() -> None:
+    with suppress(ChildProcessError):
+        while True:
+            tree.kill(lambda: descendants(os.getpid()))
+            os.waitpid(-1, 0)

@@ -1,0 +1,146 @@
+"""Supervises one job from its execution to its exit record."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jobworker_lib import tree
+from jobworker_lib.directory import EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.output.writer import OutputWriter
+from jobworker_lib.procfs import descendants
+from jobworker_lib.shim.capture import Capture
+from jobworker_lib.shim.control import Control
+from jobworker_lib.shim.ending import Ending
+from jobworker_lib.shim.spawn import Spawned
+from jobworker_lib.start_errors import explain
+from jobworker_lib.status import Reason, State
+
+if TYPE_CHECKING:
+    from jobworker_lib.shim.signals import SignalPipe
+    from jobworker_lib.spec import JobSpec
+
+DEFAULT_GRACE_SECONDS = 10.0
+_KILL_AGAIN_SECONDS = 0.05
+
+Started = Callable[[ExitRecord | None], None]
+"""Called once, when the command was executed, or with the record of why it was not."""
+
+
+def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> None:
+    """Run a job to its end. The caller holds the directory's lock; OSError where the directory can't be written."""
+    writer = OutputWriter(directory)
+    control = Control(directory)
+    try:
+        try:
+            process = Spawned(spec)
+        except OSError as error:
+            failure = _failure(error, spec)
+            directory.write(EXIT, asdict(failure))
+            started(failure)
+            return
+        directory.write(STARTED, asdict(StartRecord(started_ns=time.time_ns(), pid=process.pid)))
+        started(None)
+        record = _Supervision(process, writer, control, signals, Ending(spec.timeout)).run()
+        _write_exit(directory, record)
+    finally:
+        control.close()
+        writer.close()
+
+
+def _failure(error: OSError, spec: JobSpec) -> ExitRecord:
+    kind, message = explain(error, spec)
+    return ExitRecord(
+        state=State.FAILED,
+        reason=Reason.FAILED_TO_START,
+        ended_ns=time.time_ns(),
+        error_kind=kind,
+        error=message,
+    )
+
+
+def _write_exit(directory: JobDirectory, record: ExitRecord) -> None:
+    """Write the exit record, however long the disk is full."""
+    while True:
+        try:
+            directory.write(EXIT, asdict(record))
+        except OSError:
+            time.sleep(1)
+        else:
+            return
+
+
+class _Supervision:
+    """The loop of one running job."""
+
+    def __init__(
+        self, process: Spawned, writer: OutputWriter, control: Control, signals: SignalPipe, ending: Ending
+    ) -> None:
+        self._main = process.pid
+        self._control = control
+        self._signals = signals
+        self._ending = ending
+        self._poller = select.poll()
+        self._poller.register(control, select.POLLIN)
+        self._poller.register(signals, select.POLLIN)
+        self._capture = Capture(process.pipes, writer, self._poller)
+
+    def run(self) -> ExitRecord:
+        """Return when no process of the job is left and all its output is in the log."""
+        while not (self._reap() and self._capture.drain()):
+            for descriptor, _ in self._poller.poll(self._milliseconds_to_next()):
+                self._handle(descriptor)
+            self._do_what_is_due()
+        return self._ending.record()
+
+    def _handle(self, descriptor: int) -> None:
+        if descriptor in self._capture:
+            self._capture.ready(descriptor)
+        elif descriptor == self._control.fileno():
+            self._control.answer(self._ending, self._main)
+        elif signal.SIGTERM in self._signals.read():
+            self._ending.stop(Reason.STOPPED, DEFAULT_GRACE_SECONDS)
+
+    def _reap(self) -> bool:
+        """Reap all that has exited, orphans of the tree too; True: none is left."""
+        while True:
+            try:
+                pid, wait_status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            if pid == self._main:
+                self._ending.main_ended(wait_status)
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        ending = self._ending
+        if self._capture.retry_at is not None and self._capture.retry_at <= now:
+            self._capture.retry()
+        if ending.timeout_at is not None and ending.timeout_at <= now:
+            ending.stop(Reason.TIMED_OUT, DEFAULT_GRACE_SECONDS)
+        if ending.terminate_at is not None and ending.terminate_at <= now:
+            ending.terminate_at = None
+            tree.terminate(_own_tree)
+        if ending.kill_at is not None and ending.kill_at <= now:
+            ending.kill_at = now + _KILL_AGAIN_SECONDS
+            tree.kill(_own_tree)
+
+    def _milliseconds_to_next(self) -> float | None:
+        ending = self._ending
+        due = [
+            at
+            for at in (self._capture.retry_at, ending.timeout_at, ending.terminate_at, ending.kill_at)
+            if at is not None
+        ]
+        return max(0.0, (min(due) - time.monotonic()) * 1000) if due else None
+
+
+def _own_tree() -> list[int]:
+    return descendants(os.getpid())

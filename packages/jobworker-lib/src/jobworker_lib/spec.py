@@ -1,0 +1,185 @@
+"""A job as it was asked for: checked, completed with defaults, and kept in its directory as ``spec.json``."""
+
+from __future__ import annotations
+
+import math
+import os
+import pwd
+import re
+import time
+import unicodedata
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jobworker_lib.errors import InvalidArgumentError
+from jobworker_lib.limits import Limits
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+JOB_ID_VARIABLE = "JOBWORKER_JOB_ID"
+"""Set in every job's environment; also how processes are found whose shim is gone."""
+
+_LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
+_MOST_LABELS = 64
+_LONGEST_LABEL_VALUE = 256
+_LONGEST_OWNER = 256
+_LONGEST_REQUEST_ID = 128
+_LONGEST_TIMEOUT = 10 * 366 * 86400.0
+
+Argument = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """What a job runs and how; ``env`` is the whole environment of the job."""
+
+    id: str
+    argv: tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    labels: dict[str, str]
+    owner: str
+    timeout: float | None
+    limits: Limits
+    request_id: str | None
+    created_ns: int
+    """Nanoseconds since the epoch."""
+
+    @classmethod
+    def make(
+        cls,
+        argv: Sequence[Argument],
+        *,
+        cwd: Argument | None,
+        env: Mapping[str, str] | None,
+        timeout: float | None,
+        limits: Limits | None,
+        labels: Mapping[str, str] | None,
+        owner: str | None,
+        request_id: str | None,
+    ) -> JobSpec:
+        """Check what was asked for and fill in the defaults.
+
+        Raises:
+            InvalidArgumentError: something in it can't be used.
+        """
+        job_id = str(uuid.uuid4())
+        return cls(
+            id=job_id,
+            argv=_checked_argv(argv),
+            cwd=_checked_cwd(cwd),
+            env={**_default_environment(), **_checked_env(env or {}), JOB_ID_VARIABLE: job_id},
+            labels=checked_labels(labels or {}),
+            owner=_checked_text("owner", _account().pw_name if owner is None else owner, _LONGEST_OWNER),
+            timeout=_checked_timeout(timeout),
+            limits=_checked_limits(limits or Limits()),
+            request_id=_checked_text("request_id", request_id, _LONGEST_REQUEST_ID) if request_id else None,
+            created_ns=time.time_ns(),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> JobSpec:
+        """The spec that :meth:`to_json` was made from."""
+        return cls(**{**value, "argv": tuple(value["argv"]), "limits": Limits(**value["limits"])})
+
+
+def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels, where each of them can be used.
+
+    Raises:
+        InvalidArgumentError: too many, a bad key, or a bad value.
+    """
+    if len(labels) > _MOST_LABELS:
+        raise InvalidArgumentError("labels", f"there are {len(labels)}, the most is {_MOST_LABELS}")
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(_checked_string("labels", key)):
+            raise InvalidArgumentError(
+                "labels",
+                "a key has 1 to 63 letters, digits, '.', '_', '-' or '/', the first and last a letter or digit",
+            )
+        if value != "":
+            _checked_text(f"labels.{key}", value, _LONGEST_LABEL_VALUE)
+    return dict(labels)
+
+
+def _checked_argv(argv: Sequence[Argument]) -> tuple[str, ...]:
+    if isinstance(argv, str | bytes):
+        raise InvalidArgumentError("argv", "give a list, such as ['sh', '-c', 'echo hi']; a string is not split")
+    if not argv:
+        raise InvalidArgumentError("argv", "the command is missing")
+    arguments = tuple(_checked_string("argv", os.fspath(argument)) for argument in argv)
+    if not arguments[0]:
+        raise InvalidArgumentError("argv", "the command is empty")
+    return arguments
+
+
+def _checked_cwd(cwd: Argument | None) -> str:
+    return os.path.abspath(_checked_string("cwd", os.fspath(cwd))) if cwd else os.getcwd()
+
+
+def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if not _checked_string("env", name) or "=" in name:
+            raise InvalidArgumentError("env", "a name is empty or holds '='")
+        _checked_string("env", value)
+        if name == JOB_ID_VARIABLE:
+            raise InvalidArgumentError("env", f"{JOB_ID_VARIABLE} is set by jobworker")
+    return dict(env)
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is not None and not (math.isfinite(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
+        raise InvalidArgumentError("timeout", "give a number of seconds above 0, at most ten years")
+    return timeout
+
+
+def _checked_limits(limits: Limits) -> Limits:
+    for name, value in asdict(limits).items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InvalidArgumentError(f"limits.{name}", "give a number above 0")
+    return limits
+
+
+def _checked_string(field: str, text: object) -> str:
+    if not isinstance(text, str):
+        raise InvalidArgumentError(field, f"give text, not {type(text).__name__}")
+    if "\0" in text:
+        raise InvalidArgumentError(field, "a NUL byte can't be passed to a process")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(field, "a character can't be encoded") from None
+    return text
+
+
+def _checked_text(field: str, text: object, longest: int) -> str:
+    if not isinstance(text, str) or not 0 < len(text) <= longest:
+        raise InvalidArgumentError(field, f"give 1 to {longest} characters")
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
+        raise InvalidArgumentError(field, "control characters are not allowed")
+    return text
+
+
+def _account() -> pwd.struct_passwd:
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid)
+    except KeyError:  # containers often run as a user without an entry
+        return pwd.struct_passwd((f"uid{uid}", "x", uid, os.getegid(), "", "/", "/bin/sh"))
+
+
+def _default_environment() -> dict[str, str]:
+    account = _account()
+    return {
+        "PATH": DEFAULT_PATH,
+        "HOME": account.pw_dir,
+        "USER": account.pw_name,
+        "LOGNAME": account.pw_name,
+        "SHELL": account.pw_shell or "/bin/sh",
+        "LANG": "C.UTF-8",
+    }

@@ -1,0 +1,96 @@
+"""What is known of a job: its state, how it ended and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from jobworker_lib.limits import Limits
+from jobworker_lib.timestamps import utc_from_ns
+
+
+class State(StrEnum):
+    """Where a job is in its life; ``docs/architecture.md`` draws it."""
+
+    STARTING = "starting"
+    """Accepted; its command has not been executed yet."""
+    RUNNING = "running"
+    """Its command was executed, and something of the job is still there."""
+    EXITED = "exited"
+    """Ended by itself, or by a signal that jobworker did not send."""
+    STOPPED = "stopped"
+    """Ended by jobworker: a user's stop, or a limit such as the timeout."""
+    FAILED = "failed"
+    """Its command could not be executed."""
+    LOST = "lost"
+    """Its shim is gone and left no exit record: the host crashed."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether a job in this state will never change again."""
+        return self not in (State.STARTING, State.RUNNING)
+
+
+class Reason(StrEnum):
+    """Why a job ended."""
+
+    EXITED = "exited"
+    STOPPED = "stopped"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_LIMIT = "output_limit"
+    FAILED_TO_START = "failed_to_start"
+    LOST = "lost"
+
+
+_PLAIN_REASONS = (None, Reason.EXITED, Reason.STOPPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """A job as it was at one moment. Times are aware, in UTC."""
+
+    id: str
+    argv: tuple[str, ...]
+    """The command and its arguments; bytes that are not UTF-8 stand as surrogate escapes (PEP 383)."""
+    cwd: str
+    owner: str
+    labels: dict[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    timeout: float | None = None
+    """Seconds that the job may run."""
+    state: State
+    created_ns: int
+    """When the job was accepted, in nanoseconds since the epoch; it orders jobs."""
+    started_at: datetime | None = None
+    """When the command was executed."""
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    """0 to 255, where the main process exited."""
+    signal: int | None = None
+    """The signal's number, where one ended the main process."""
+    reason: Reason | None = None
+    """Why the job ended; None before."""
+    error: str | None = None
+    """Why the command could not be executed, where it couldn't."""
+    output_bytes: int = 0
+    """Output captured until then, of both streams together."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When the job was accepted."""
+        return utc_from_ns(self.created_ns)
+
+    def describe(self) -> str:
+        """The status in a few words, such as ``exited (signal: 9, out of memory)``."""
+        details = []
+        if self.exit_code is not None:
+            details.append(f"exit code: {self.exit_code}")
+        if self.signal is not None:
+            details.append(f"signal: {self.signal}")
+        if self.state in (State.EXITED, State.STOPPED) and self.reason not in _PLAIN_REASONS:
+            details.append(str(self.reason).replace("_", " "))
+        if self.state is State.FAILED and self.error:
+            details.append(self.error)
+        return f"{self.state} ({', '.join(details)})" if details else str(self.state)

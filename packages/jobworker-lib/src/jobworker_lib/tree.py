@@ -1,0 +1,54 @@
+"""Ends all processes of a tree, without root and without cgroups.
+
+A tree is given as a function that lists the pids it has now. A pid is signalled through a pidfd that was opened before
+the pid was seen in the tree a second time, so a pid that is reused in between is never hit (pidfd_send_signal(2)).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Collection
+from contextlib import ExitStack, suppress
+
+Tree = Callable[[], list[int]]
+
+_HANDLES_AT_ONCE = 256
+
+
+def terminate(tree: Tree) -> None:
+    """SIGTERM to every process, those that are forked meanwhile too; what is stopped is woken to see it."""
+    reached: set[int] = set()
+    while new := _signal_each(tree, (signal.SIGTERM, signal.SIGCONT), skip=reached):
+        reached |= new
+
+
+def kill(tree: Tree) -> None:
+    """SIGKILL to every process and to its process group.
+
+    The kernel signals a group at once, so processes that fork faster than /proc can be read do not escape. Processes
+    that change their group at each fork may: call again until none is left.
+    """
+    own_group = os.getpgid(0)
+    for pid in _signal_each(tree, (signal.SIGKILL,)):
+        with suppress(ProcessLookupError, PermissionError):
+            group = os.getpgid(pid)
+            if group != own_group:
+                os.killpg(group, signal.SIGKILL)
+
+
+def _signal_each(tree: Tree, signals: Collection[signal.Signals], skip: Collection[int] = ()) -> set[int]:
+    """Signal all of the tree but ``skip``: the pids that were tried."""
+    pids = [pid for pid in tree() if pid not in skip]
+    for start in range(0, len(pids), _HANDLES_AT_ONCE):
+        with ExitStack() as handles:
+            opened: dict[int, int] = {}
+            for pid in pids[start : start + _HANDLES_AT_ONCE]:
+                with suppress(ProcessLookupError):
+                    opened[pid] = os.pidfd_open(pid)
+                    handles.callback(os.close, opened[pid])
+            for pid in opened.keys() & set(tree()):
+                with suppress(ProcessLookupError, PermissionError):
+                    for number in signals:
+                        signal.pidfd_send_signal(opened[pid], number)
+    return set(pids)

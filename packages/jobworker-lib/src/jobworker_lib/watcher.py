@@ -1,0 +1,125 @@
+"""Wakes those who wait for a job directory to change.
+
+One inotify instance and one thread for all jobs of an engine (the kernel allows few instances a user). Where inotify
+can't see changes (network filesystems) or can't be had, waiters look again by themselves: see :meth:`Watcher.pauses`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from jobworker_lib import libc
+from jobworker_lib.directory import EXIT, OUTPUT_INDEX, STARTED, JobDirectory
+from jobworker_lib.filesystem import is_network_filesystem
+
+_EVENT = struct.Struct("iIII")
+_READ_BYTES = 64 << 10
+_MASK = libc.IN_MODIFY | libc.IN_CLOSE_WRITE | libc.IN_MOVED_TO | libc.IN_DELETE_SELF | libc.IN_ONLYDIR
+_NAMES = frozenset(name.encode() for name in (OUTPUT_INDEX, STARTED, EXIT))
+_RECHECK_SECONDS = 1.0
+_SHORTEST_POLL_SECONDS = 0.005
+_LONGEST_POLL_SECONDS = 0.5
+
+Wake = Callable[[], None]
+
+
+class Watcher:
+    """Calls back when a job directory changes; safe to use from any thread."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
+        self._lock = threading.Lock()
+        self._wakes: dict[int, list[Wake]] = {}
+        self._thread: threading.Thread | None = None
+        self._inotify = -1
+        if not is_network_filesystem(state_dir):
+            with suppress(OSError):  # no instance left for this user: waiters poll
+                self._inotify = libc.inotify_init()
+
+    def pauses(self) -> Iterator[float]:
+        """How long to wait before looking again even if nothing called back, in seconds.
+
+        With inotify that is only to see what it can't tell: a supervisor that died.
+        """
+        if self._inotify >= 0:
+            yield from itertools.repeat(_RECHECK_SECONDS)
+        pause = _SHORTEST_POLL_SECONDS
+        while True:
+            yield pause
+            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+
+    @contextmanager
+    def watch(self, directory: JobDirectory, wake: Wake) -> Iterator[None]:
+        """Call ``wake``, from another thread, at every change of output or state, until the block ends."""
+        watch = self._add(directory, wake)
+        try:
+            yield
+        finally:
+            if watch is not None:
+                self._remove(watch, wake)
+
+    def close(self) -> None:
+        """End the thread; it closes the instance."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            inotify, self._inotify = self._inotify, -1
+            if thread is not None:  # ending a watch makes an event, which wakes the thread
+                libc.inotify_rm_watch(inotify, libc.inotify_add_watch(inotify, self._state_dir, _MASK))
+        if thread is not None:
+            thread.join()
+        if inotify >= 0:
+            os.close(inotify)
+
+    def _add(self, directory: JobDirectory, wake: Wake) -> int | None:
+        with self._lock:
+            if self._inotify < 0:
+                return None
+            try:
+                watch = libc.inotify_add_watch(self._inotify, str(directory.path), _MASK)
+            except OSError:  # deleted meanwhile, or no watch left: the waiter looks again by itself
+                return None
+            self._wakes.setdefault(watch, []).append(wake)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._dispatch, args=(self._inotify,), name="jobworker-watcher", daemon=True
+                )
+                self._thread.start()
+            return watch
+
+    def _remove(self, watch: int, wake: Wake) -> None:
+        with self._lock:
+            wakes = self._wakes.get(watch, [])
+            if wake in wakes:
+                wakes.remove(wake)
+            if not wakes and self._wakes.pop(watch, None) is not None and self._inotify >= 0:
+                with suppress(OSError):
+                    libc.inotify_rm_watch(self._inotify, watch)
+
+    def _dispatch(self, inotify: int) -> None:
+        while True:
+            events = os.read(inotify, _READ_BYTES)
+            with self._lock:
+                if self._thread is None:
+                    return
+                for wake in self._woken_by(events):
+                    wake()
+
+    def _woken_by(self, events: bytes) -> set[Wake]:
+        woken: set[Wake] = set()
+        position = 0
+        while position < len(events):
+            watch, mask, _, length = _EVENT.unpack_from(events, position)
+            position += _EVENT.size + length
+            name = events[position - length : position].rstrip(b"\0")
+            if mask & libc.IN_Q_OVERFLOW:
+                return {wake for wakes in self._wakes.values() for wake in wakes}
+            if mask & libc.IN_IGNORED:  # the directory was deleted
+                woken.update(self._wakes.pop(watch, ()))
+            elif name in _NAMES or not name:
+                woken.update(self._wakes.get(watch, ()))
+        return woken
