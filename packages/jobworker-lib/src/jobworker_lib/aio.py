@@ -6,7 +6,6 @@ Calls that do something run in the event loop's default thread pool; waiting tak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -17,6 +16,7 @@ from jobworker_lib.page import Page
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from jobworker_lib.limits import Limits

@@ -10,7 +10,6 @@ import binascii
 import re
 import signal as signals
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from jobworker_lib.watcher import Watcher
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable, Mapping, Sequence
 
     from jobworker_lib.directory import JobDirectory
     from jobworker_lib.output.format import Stream
@@ -100,6 +100,8 @@ class Core:
 
     def poll_started(self, job_id: str) -> str | None:
         """The id, once the job is past its start. StartError where that failed."""
+        if self._store.directory(job_id).read_started():
+            return job_id
         status = self._store.status(job_id)
         if status.state is State.FAILED and (record := self._store.directory(job_id).read_exit()):
             raise_start_error(job_id, record)

@@ -10,18 +10,21 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from jobworker_lib.errors import EngineError
 from jobworker_lib.filesystem import is_network_filesystem
 from jobworker_lib.procfs import boot_id
 from jobworker_lib.status import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from jobworker_lib.spec import JobSpec
+
+T = TypeVar("T")
 
 _FILE = "index.db"
 _FORMAT = "1"
@@ -66,7 +69,8 @@ class Index:
 
     def add(self, spec: JobSpec) -> str | None:
         """Add a new job; or the id of the job that the same owner started with the same request id."""
-        with self._transaction() as db:
+
+        def work(db: sqlite3.Connection) -> str | None:
             if spec.request_id is not None:
                 found = db.execute(
                     "SELECT id FROM jobs WHERE owner = ? AND request_id = ?", (spec.owner, spec.request_id)
@@ -74,22 +78,21 @@ class Index:
                 if found:
                     return str(found[0])
             db.execute(_INSERT, _row(spec, State.STARTING))
-        return None
+            return None
+
+        return self._run(work)
 
     def set_state(self, job_id: str, state: State) -> None:
         """Note that a job is in another state."""
-        with self._transaction() as db:
-            db.execute("UPDATE jobs SET state = ? WHERE id = ? AND state != ?", (state, job_id, state))
+        self._run(lambda db: db.execute("UPDATE jobs SET state = ? WHERE id = ?", (state, job_id)))
 
     def remove(self, job_id: str) -> None:
         """Forget a job."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+        self._run(lambda db: db.execute("DELETE FROM jobs WHERE id = ?", (job_id,)))
 
     def unended(self) -> list[tuple[str, State]]:
         """The jobs that had not ended when they were last looked at."""
-        with self._transaction() as db:
-            rows = db.execute("SELECT id, state FROM jobs WHERE state IN (?, ?)", _UNENDED).fetchall()
+        rows = self._run(lambda db: db.execute("SELECT id, state FROM jobs WHERE state IN (?, ?)", _UNENDED).fetchall())
         return [(job_id, State(state)) for job_id, state in rows]
 
     def find(self, query: Query) -> list[tuple[int, str]]:
@@ -116,39 +119,50 @@ class Index:
             f"SELECT created_ns, id FROM jobs WHERE {' AND '.join(conditions)} "  # noqa: S608 - of constants only
             "ORDER BY created_ns DESC, id DESC LIMIT ?"
         )
-        with self._transaction() as db:
-            return db.execute(text, [*values, -1 if query.limit is None else query.limit]).fetchall()
+        values.append(-1 if query.limit is None else query.limit)
+        return self._run(lambda db: db.execute(text, values).fetchall())
 
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
             self._disconnect()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something in a transaction; an index that turns out to be damaged is made anew first."""
         with self._lock:
-            db = self._connected()
-            db.execute("BEGIN IMMEDIATE")
             try:
-                yield db
-            except BaseException:
-                db.rollback()
-                raise
-            db.commit()
+                try:
+                    return self._transact(work)
+                except sqlite3.DatabaseError as error:
+                    if "locked" in str(error):
+                        raise
+                    self._discard()
+                    return self._transact(work)
+            except (sqlite3.Error, OSError) as error:
+                raise EngineError(f"the index {self._path} can't be used: {error}") from error
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        db = self._connected()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(db)
+        except BaseException:
+            db.rollback()
+            raise
+        db.commit()
+        return result
 
     def _connected(self) -> sqlite3.Connection:
-        """The connection to the file that is there now, rebuilt where it can't be used."""
+        """The connection to the file that is there now; another engine may have made it anew."""
         if self._connection is not None and self._inode == _inode(self._path):
             return self._connection
         self._disconnect()
-        try:
-            return self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                raise
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-            return self._open()
+        return self._open()
+
+    def _discard(self) -> None:
+        self._disconnect()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
     def _open(self) -> sqlite3.Connection:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

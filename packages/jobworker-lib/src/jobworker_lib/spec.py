@@ -9,12 +9,15 @@ import re
 import time
 import unicodedata
 import uuid
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from jobworker_lib.errors import InvalidArgumentError
 from jobworker_lib.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 JOB_ID_VARIABLE = "JOBWORKER_JOB_ID"
@@ -80,7 +83,7 @@ class JobSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON takes it."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__} | {"limits": asdict(self.limits)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> JobSpec:
@@ -166,7 +169,11 @@ def _checked_text(field: str, text: object, longest: int) -> str:
 
 
 def _account() -> pwd.struct_passwd:
-    uid = os.geteuid()
+    return _account_of(os.geteuid())
+
+
+@cache
+def _account_of(uid: int) -> pwd.struct_passwd:
     try:
         return pwd.getpwuid(uid)
     except KeyError:  # containers often run as a user without an entry

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from jobworker_lib.limits import Limits
 from jobworker_lib.timestamps import utc_from_ns
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class State(StrEnum):

@@ -6,10 +6,10 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobworker_lib import tree
 from jobworker_lib.directory import DIRECTORY_MODE, EXIT, FILE_MODE, SPEC, ExitRecord, JobDirectory
@@ -19,6 +19,9 @@ from jobworker_lib.procfs import descendants, processes_with_environment
 from jobworker_lib.spec import JOB_ID_VARIABLE, JobSpec
 from jobworker_lib.status import JobStatus, Reason, State
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FORMAT = 1
 """The version of the layout on disk, kept in the file ``version``."""
 
@@ -26,6 +29,8 @@ _HIDDEN_NEW = ".new-"
 _HIDDEN_DELETED = ".deleted-"
 _APPEARS_SECONDS = 60.0
 _LEFTOVERS_PAUSE_SECONDS = 0.01
+_LEFTOVERS_SECONDS = 5.0
+"""A process in an uninterruptible sleep dies when it wakes; nobody waits for it longer than this."""
 
 
 def default_state_dir() -> Path:
@@ -78,7 +83,10 @@ class Store:
         """Whether nothing of the job will change any more; one whose supervisor is gone is made lost by this."""
         if directory.has_exit():
             return True
-        lock = directory.try_lock()
+        try:
+            lock = directory.try_lock()
+        except FileNotFoundError:  # deleted, so it had ended
+            return True
         if lock is None:
             return False
         try:
@@ -204,7 +212,8 @@ def _make_lost(directory: JobDirectory) -> None:
         roots = processes_with_environment(JOB_ID_VARIABLE, job_id)
         return [*roots, *descendants(*roots)]
 
-    while leftovers():
+    give_up_at = time.monotonic() + _LEFTOVERS_SECONDS
+    while leftovers() and time.monotonic() < give_up_at:
         tree.kill(leftovers)
         time.sleep(_LEFTOVERS_PAUSE_SECONDS)
     record = ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns())

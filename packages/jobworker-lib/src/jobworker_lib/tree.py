@@ -14,12 +14,16 @@ from contextlib import ExitStack, suppress
 Tree = Callable[[], list[int]]
 
 _HANDLES_AT_ONCE = 256
+_TERMINATE_ROUNDS = 8
 
 
 def terminate(tree: Tree) -> None:
     """SIGTERM to every process, those that are forked meanwhile too; what is stopped is woken to see it."""
     reached: set[int] = set()
-    while new := _signal_each(tree, (signal.SIGTERM, signal.SIGCONT), skip=reached):
+    for _ in range(_TERMINATE_ROUNDS):  # bounded: a fork bomb always has new ones
+        new = _signal_each(tree, (signal.SIGTERM, signal.SIGCONT), skip=reached)
+        if not new:
+            return
         reached |= new
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jobworker_lib.timestamps import utc_from_ns
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from jobworker_lib.output.format import Stream
 
 

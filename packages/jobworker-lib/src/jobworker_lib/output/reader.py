@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from jobworker_lib.directory import OUTPUT_INDEX, OUTPUT_LOG, JobDirectory
@@ -12,6 +11,7 @@ from jobworker_lib.output.chunk import Chunk
 from jobworker_lib.output.format import RECORD, STREAMS, Record, Stream, read_record, record_count
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _BATCH_BYTES = 1 << 20
