@@ -1,0 +1,59 @@
+"""The gRPC channel: mutual TLS, retries of what is safe to send again, and keepalive."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import grpc
+
+from jobworker_cli import TLS_1_3_ONLY
+from jobworker_cli.errors import TlsVersionError
+
+if TYPE_CHECKING:
+    from jobworker_cli.address import Address
+    from jobworker_cli.credentials import Credentials
+
+# Start is among them because each carries a request id; Stop, Signal and Delete would answer differently a second time.
+_SAFE_TO_REPEAT = ("Start", "QueryStatus", "ListJobs")
+
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [{"service": "jobworker.v1.WorkerService", "method": method} for method in _SAFE_TO_REPEAT],
+            "retryPolicy": {
+                "maxAttempts": 3,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 3,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+
+_OPTIONS = (
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    # A page of jobs may hold their long command lines: 4 MiB, the default, is too little, and the server is trusted.
+    ("grpc.max_receive_message_length", -1),
+    # A follower of a silent job must notice that the server's host is gone. A gRPC server of default settings hangs up
+    # on clients that ping more often than every five minutes.
+    ("grpc.keepalive_time_ms", 330_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+def open_channel(address: Address, credentials: Credentials) -> grpc.Channel:
+    """Make a channel; it connects with its first call.
+
+    Raises:
+        CredentialsError: a file is missing or can't be read.
+        TlsVersionError: older versions of TLS could not be refused.
+    """
+    if not TLS_1_3_ONLY:
+        raise TlsVersionError
+    ca, cert, key = credentials.read()
+    # A proxy of the environment can't reach this host's own loopback addresses.
+    options = (*_OPTIONS, ("grpc.enable_http_proxy", 0 if address.is_loopback else 1))
+    return grpc.secure_channel(str(address), grpc.ssl_channel_credentials(ca, key, cert), options)

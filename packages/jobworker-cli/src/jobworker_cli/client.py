@@ -1,0 +1,323 @@
+"""A small Python client of a jobworker server.
+
+::
+
+    from jobworker_cli.client import Client, Credentials
+
+    with Client("localhost:50051", Credentials.from_directory("certs")) as client:
+        job = client.start(["sh", "-c", "echo hi; exit 3"])
+        for chunk in client.output(job.id):
+            print(chunk.stream, chunk.data)
+        print(client.wait(job.id).exit_code)
+
+Every method raises the errors of ``jobworker_cli.errors``: ``NoAnswerError`` where the server can't be reached or
+doesn't answer in time, ``NotAuthenticatedError`` and ``PermissionDeniedError``, and what its own documentation names.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+
+from jobworker.v1 import worker_service_pb2 as api
+from jobworker.v1.worker_service_pb2_grpc import WorkerServiceStub
+from jobworker_cli import convert, diagnosis, rpc_errors
+from jobworker_cli.address import Address
+from jobworker_cli.channel import open_channel
+from jobworker_cli.credentials import Credentials
+from jobworker_cli.errors import (
+    AmbiguousIdError,
+    ClientError,
+    InvalidRequestError,
+    JobNotFoundError,
+    NoAnswerError,
+    OutputInterruptedError,
+)
+from jobworker_cli.models import DEFAULT_GRACE_SECONDS, Chunk, Job, JobState, Stream
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Chunk", "Client", "ClientError", "Credentials", "Job", "JobState", "Stream"]
+
+_WAIT_CALL_SECONDS = 60.0
+_WAIT_OUTAGE_SECONDS = 30.0
+_WAIT_RETRY_SECONDS = 0.5
+_CANDIDATES_SHOWN = 10
+_ID_PREFIX = re.compile(r"[0-9a-f-]+")
+_ID_LENGTH = 36
+
+
+class Client:
+    """A connection to one server, made with the first call. Threads may share it."""
+
+    def __init__(self, server: str, credentials: Credentials, *, timeout: float = 10.0) -> None:
+        """Prepare to call ``server`` (``HOST:PORT``).
+
+        ``timeout`` is the deadline, in seconds, of every call but streams and waits.
+
+        Raises:
+            InvalidRequestError: ``server`` is not an address.
+            CredentialsError: a certificate or key file can't be read.
+            TlsVersionError: grpc was imported before this package.
+        """
+        try:
+            self._address = Address.parse(server)
+        except ValueError as error:
+            raise InvalidRequestError(f"server: {error}") from None
+        self._credentials = credentials
+        self._timeout = timeout
+        self._channel = open_channel(self._address, credentials)
+        self._stub = WorkerServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection, and with it what is still being streamed. Jobs run on."""
+        self._channel.close()
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = "",
+        env: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Job:
+        """Start a job; it is sent again, safely, where a connection fails before the answer.
+
+        Args:
+            argv: the command and its arguments; no shell.
+            cwd: an absolute path on the server; empty: the home directory of the user that the server runs as.
+            env: added to a clean default environment.
+            labels: to find the job by.
+            timeout: seconds that the job may run; None: for ever.
+
+        Raises:
+            InvalidRequestError: something of it can't be used.
+            StartFailedError: the command could not be executed; CommandNotFoundError where there is none.
+            RefusedError: a quota is used up.
+        """
+        _require_text("argv", argv)
+        _require_text("cwd", [cwd])
+        _require_text("env", [*(env or {}), *(env or {}).values()])
+        _require_text("labels", [*(labels or {}), *(labels or {}).values()])
+        request = api.StartRequest(argv=argv, cwd=cwd, env=env, labels=labels, request_id=str(uuid.uuid4()))
+        if timeout is not None:
+            request.timeout.CopyFrom(convert.duration("timeout", timeout))
+        return convert.job(self._call(self._stub.Start, request).job)
+
+    def status(self, job_id: str) -> Job:
+        """Tell what a job is and where it is in its life.
+
+        Raises:
+            JobNotFoundError: there is none.
+        """
+        return convert.job(self._call(self._stub.QueryStatus, api.QueryStatusRequest(job_id=job_id)).job)
+
+    def stop(self, job_id: str, *, grace: float = DEFAULT_GRACE_SECONDS, force: bool = False) -> Job:
+        """Stop a job with all its processes, and return it, ended.
+
+        Args:
+            job_id: which.
+            grace: seconds that it has to end after SIGTERM before it is killed.
+            force: kill it at once.
+
+        Raises:
+            JobNotFoundError: there is none.
+            JobNotRunningError: it has ended already.
+        """
+        request = api.StopRequest(job_id=job_id, grace_period=convert.duration("grace", grace), force=force)
+        return convert.job(self._call(self._stub.Stop, request, self._timeout + (0 if force else grace)).job)
+
+    def signal(self, job_id: str, signal: str) -> None:
+        """Send a signal, by name such as ``SIGHUP``, to a job's main process.
+
+        Raises:
+            InvalidRequestError: there is no such signal.
+            JobNotFoundError: there is no such job.
+            JobNotRunningError: it has ended.
+        """
+        _require_text("signal", [signal])
+        self._call(self._stub.Signal, api.SignalRequest(job_id=job_id, signal=signal))
+
+    def delete(self, job_id: str) -> None:
+        """Remove an ended job with its output.
+
+        Raises:
+            JobNotFoundError: there is none.
+            JobRunningError: it has not ended.
+        """
+        self._call(self._stub.Delete, api.DeleteRequest(job_id=job_id))
+
+    def wait(self, job_id: str) -> Job:
+        """Wait until a job has ended, however long, and return it.
+
+        A server that was there and goes away is given 30 seconds to come back: its jobs outlive it.
+
+        Raises:
+            JobNotFoundError: there is none.
+        """
+        answered = False
+        outage_began: float | None = None
+        while True:
+            try:
+                job = self.status(job_id)
+                answered, outage_began = True, None
+                if not job.state.ended:
+                    job = self._wait_a_while(job_id) or job
+                if job.state.ended:
+                    return job
+            except NoAnswerError:
+                now = time.monotonic()
+                outage_began = now if outage_began is None else outage_began
+                if not answered or now - outage_began > _WAIT_OUTAGE_SECONDS:
+                    raise
+                time.sleep(_WAIT_RETRY_SECONDS)
+
+    def output(
+        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
+    ) -> Iterator[Chunk]:
+        """Stream a job's output from a byte offset; see ``output_batches``."""
+        for batch in self.output_batches(job_id, offset=offset, follow=follow, stream=stream):
+            yield from batch
+
+    def output_batches(
+        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
+    ) -> Iterator[Sequence[Chunk]]:
+        """Stream a job's output as it arrives from the server, about 1 MiB at most at a time.
+
+        Args:
+            job_id: which.
+            offset: where to begin, in bytes, both streams together.
+            follow: go on until the job has ended; otherwise end with what is there now.
+            stream: only this one; None: both.
+
+        Raises:
+            InvalidRequestError: ``offset`` is negative or too large.
+            JobNotFoundError: there is no such job.
+            OutputInterruptedError: the connection broke after output had arrived; its ``offset`` is where to go on.
+        """
+        if not 0 <= offset < 1 << 64:
+            raise InvalidRequestError("offset: it must be from 0 to 2**64 - 1")
+        request = api.GetOutputRequest(job_id=job_id, offset=offset, follow=follow, stream=convert.stream_value(stream))
+        reached = None
+        call = self._stub.GetOutput(request)
+        try:
+            for response in call:
+                batch = [convert.chunk(chunk) for chunk in response.chunks]
+                if batch:
+                    reached = batch[-1].end
+                    yield batch
+        except grpc.RpcError as error:
+            explained = self._explain(error)
+            if reached is not None and isinstance(explained, NoAnswerError):
+                message = f"the connection to {self._address} was lost at offset {reached}"
+                raise OutputInterruptedError(message, reached) from None
+            raise explained from None
+        finally:
+            call.cancel()
+
+    def list(
+        self,
+        *,
+        states: Iterable[JobState] = (),
+        labels: Mapping[str, str] | None = None,
+        owner: str = "",
+        all_owners: bool = False,
+        id_prefix: str = "",
+        page_size: int = 0,
+    ) -> Iterator[Job]:
+        """Yield jobs, the newest first; pages are fetched as they are needed.
+
+        Args:
+            states: in any of these; empty: in all.
+            labels: that carry all of these.
+            owner: of this owner; empty: the caller's own, unless ``all_owners`` is set.
+            all_owners: every owner's, as far as the caller may see them.
+            id_prefix: whose id begins with this.
+            page_size: jobs in a page, up to 1000; 0: the server's default.
+        """
+        _require_text("labels", [*(labels or {}), *(labels or {}).values()])
+        request = api.ListJobsRequest(
+            page_size=page_size,
+            states=[convert.state_value(state) for state in states],
+            labels=labels,
+            owner=owner,
+            all_owners=all_owners,
+            id_prefix=id_prefix,
+        )
+        while True:
+            page = self._call(self._stub.ListJobs, request)
+            yield from map(convert.job, page.jobs)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def resolve(self, prefix: str) -> str:
+        """The id of the one job whose id begins with ``prefix``. A whole id is returned as it stands.
+
+        Raises:
+            JobNotFoundError: no job's id begins so.
+            AmbiguousIdError: several do.
+        """
+        wanted = prefix.lower()
+        if not _ID_PREFIX.fullmatch(wanted):
+            raise JobNotFoundError(f"there is no job {prefix!r}: an id has the digits 0-9 and a-f, and dashes")
+        if len(wanted) == _ID_LENGTH:
+            return wanted
+        pages = self.list(all_owners=True, id_prefix=wanted, page_size=_CANDIDATES_SHOWN)
+        jobs = [job for job, _ in zip(pages, range(_CANDIDATES_SHOWN), strict=False)]
+        if not jobs:
+            hint = "`jobworker-cli list --all-owners` shows the jobs"
+            raise JobNotFoundError(f"there is no job whose id begins with {wanted}", hint)
+        if len(jobs) > 1:
+            raise AmbiguousIdError(wanted, jobs)
+        return jobs[0].id
+
+    def _wait_a_while(self, job_id: str) -> Job | None:
+        """The job if it ends within a minute: no one call is so long that a dead server would not be noticed."""
+        try:
+            response = self._stub.Wait(api.WaitRequest(job_ids=[job_id]), timeout=_WAIT_CALL_SECONDS)
+        except grpc.RpcError as error:
+            if rpc_errors.code_of(error) is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return None
+            raise self._explain(error) from None
+        return convert.job(response.jobs[0])
+
+    def _call(self, method: Callable[..., Any], request: object, timeout: float | None = None) -> Any:
+        deadline = self._timeout if timeout is None else timeout
+        try:
+            return method(request, timeout=deadline)
+        except grpc.RpcError as error:
+            if rpc_errors.code_of(error) is grpc.StatusCode.DEADLINE_EXCEEDED:
+                message = f"no answer from {self._address} within {deadline:g} seconds"
+                raise NoAnswerError(message, "--timeout SECONDS, before the command's name, waits longer") from None
+            raise self._explain(error) from None
+
+    def _explain(self, error: grpc.RpcError) -> ClientError:
+        if not rpc_errors.is_transport_failure(error):
+            return rpc_errors.from_rpc(error)
+        found = diagnosis.explain(self._address, self._credentials)
+        return found or NoAnswerError(f"the connection to {self._address} was lost", "try again")
+
+
+def _require_text(field: str, values: Iterable[str]) -> None:
+    """Refuse what came from bytes that are not UTF-8: the API carries text."""
+    for value in values:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequestError(f"{field}: it holds bytes that are not UTF-8") from None

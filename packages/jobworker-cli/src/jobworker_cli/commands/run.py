@@ -1,0 +1,68 @@
+"""``run``: start a job, stream its output, and end as it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from jobworker_cli import exit_status, options
+from jobworker_cli.connection import connect
+from jobworker_cli.errors import ClientError, OutputInterruptedError
+from jobworker_cli.stop_on_signal import StopOnSignal
+from jobworker_cli.terminal import OutputClosedError, report, say, write_output
+
+if TYPE_CHECKING:
+    from jobworker_cli.client import Client
+    from jobworker_cli.models import Job
+
+
+def run(
+    context: typer.Context,
+    command: options.Command,
+    *,
+    cwd: options.Cwd = "",
+    env: options.Env = None,
+    label: options.Label = None,
+    timeout: options.JobTimeout = None,
+) -> None:
+    """Run a job as if it were here, and exit as it does.
+
+    Ctrl-C (or SIGTERM, SIGHUP) stops the job and waits for its end; a second Ctrl-C kills it. The job is stopped, too,
+    when the standard output is closed.
+
+    The exit status is the job's own exit code, 128 + N if signal N ended it, 126 or 127 if the command could not be
+    executed or was not found, and 125 if jobworker failed after the job had started. Where the job could not be
+    started at all, it is 1 to 5 as for any command.
+
+        jobworker-cli run uname -a
+        jobworker-cli run --timeout 60 -- sh -c 'make 2>&1 | tail'
+    """
+    variables, labels = options.key_values("--env", env), options.key_values("--label", label)
+    seconds = options.positive("--timeout", timeout)
+    with connect(context.obj) as client, StopOnSignal(client) as stopper:
+        try:
+            job = client.start(command, cwd=cwd, env=variables, labels=labels, timeout=seconds)
+        except ClientError as error:
+            report(error)
+            raise typer.Exit(exit_status.of_failed_start(error)) from None
+        stopper.watch(job.id)
+        try:
+            ended = _follow(client, job, stopper)
+        except ClientError as error:
+            offset = error.offset if isinstance(error, OutputInterruptedError) else 0
+            report(error)
+            say(f"hint: the job may go on running; its output: `jobworker-cli logs --offset {offset} {job.id}`")
+            raise typer.Exit(exit_status.JOBWORKER_FAILED) from None
+    if ended.reason not in ("exited", "stopped"):
+        say(f"job {ended.id}: {ended.describe()}")
+    raise typer.Exit(exit_status.of_job(ended))
+
+
+def _follow(client: Client, job: Job, stopper: StopOnSignal) -> Job:
+    try:
+        for batch in client.output_batches(job.id):
+            write_output(batch)
+    except OutputClosedError:
+        stopper.stop()
+    return client.wait(job.id)

@@ -1,0 +1,32 @@
+"""``start``: start a job and leave it running."""
+
+from __future__ import annotations
+
+import typer
+
+from jobworker_cli import options
+from jobworker_cli.connection import connect
+from jobworker_cli.render import job_json
+from jobworker_cli.terminal import print_line
+
+
+def start(
+    context: typer.Context,
+    command: options.Command,
+    *,
+    cwd: options.Cwd = "",
+    env: options.Env = None,
+    label: options.Label = None,
+    timeout: options.JobTimeout = None,
+    output: options.Output = None,
+) -> None:
+    """Start a job, print its id, and leave it running.
+
+    jobworker-cli start sleep 60
+    jobworker-cli start --label team=a -- sh -c 'make && make test'
+    """
+    variables, labels = options.key_values("--env", env), options.key_values("--label", label)
+    seconds = options.positive("--timeout", timeout)
+    with connect(context.obj) as client:
+        job = client.start(command, cwd=cwd, env=variables, labels=labels, timeout=seconds)
+    print_line(job_json(job) if output else job.id)

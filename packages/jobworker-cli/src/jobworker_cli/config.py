@@ -1,0 +1,135 @@
+"""What to connect to and with which certificates: flags beat the environment, which beats the configuration file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobworker_cli import config_file
+from jobworker_cli.address import Address
+from jobworker_cli.errors import ConfigurationError
+from jobworker_cli.setting import Setting
+
+NAMES = ("server", "certs", "name", "ca", "cert", "key", "timeout")
+_FILE_CHOICES = ("config", "context")
+
+DEFAULTS = {"server": "localhost:50051", "certs": "./certs", "name": "full", "timeout": "10"}
+
+_Layer = Mapping[str, Setting]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Where each value came from is kept for messages; the values themselves have been checked."""
+
+    server: Setting
+    ca: Setting
+    cert: Setting
+    key: Setting
+    timeout: Setting
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The deadline of unary calls."""
+        return float(self.timeout.value)
+
+
+def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Configuration:
+    """Find each value in the first of flags, environment, configuration file and defaults that has it.
+
+    ``flags`` has the options' names without dashes; the environment has them as ``JOBWORKER_NAME``.
+
+    Raises:
+        ConfigurationError: a value can't be used; its message says which source it came from.
+    """
+    given = [_flags_layer(flags), _environment_layer(environ)]
+    layers = [*given, _file_layer(given, environ), _defaults_layer()]
+    configuration = Configuration(
+        server=_first(layers, "server"),
+        ca=_certificate_file(layers, "ca"),
+        cert=_certificate_file(layers, "cert"),
+        key=_certificate_file(layers, "key"),
+        timeout=_first(layers, "timeout"),
+    )
+    _check_server(configuration.server)
+    _check_timeout(configuration.timeout)
+    return configuration
+
+
+def default_file(environ: Mapping[str, str]) -> Path:
+    """Where the configuration file is looked for: ``$XDG_CONFIG_HOME/jobworker/config.yaml``."""
+    base = environ.get("XDG_CONFIG_HOME", "")
+    # The specification of XDG_CONFIG_HOME has relative paths ignored.
+    directory = Path(base) if base.startswith("/") else Path("~/.config").expanduser()
+    return directory / "jobworker" / "config.yaml"
+
+
+def _flags_layer(flags: Mapping[str, str | None]) -> _Layer:
+    return {name: Setting(value, f"--{name}") for name, value in flags.items() if value is not None}
+
+
+def _environment_layer(environ: Mapping[str, str]) -> _Layer:
+    variables = {name: f"JOBWORKER_{name.upper()}" for name in (*NAMES, *_FILE_CHOICES)}
+    return {name: Setting(environ[variable], variable) for name, variable in variables.items() if environ.get(variable)}
+
+
+def _file_layer(given: list[_Layer], environ: Mapping[str, str]) -> _Layer:
+    chosen, context = _find(given, "config"), _find(given, "context")
+    if chosen:
+        path = Path(chosen.value)
+        if not path.exists():
+            raise ConfigurationError(f"the configuration file {path} does not exist (from {chosen.source})")
+        return config_file.read(path, context)
+    path = default_file(environ)
+    if path.exists():
+        return config_file.read(path, context)
+    if context:
+        hint = f"--config FILE says where; the default is {path}"
+        raise ConfigurationError(f"there is no configuration file for {context.source} to choose from", hint)
+    return {}
+
+
+def _defaults_layer() -> _Layer:
+    return {name: Setting(value, f"the default of --{name}") for name, value in DEFAULTS.items()}
+
+
+def _find(layers: list[_Layer], name: str) -> Setting | None:
+    return next((layer[name] for layer in layers if name in layer), None)
+
+
+def _first(layers: list[_Layer], name: str) -> Setting:
+    return next(layer[name] for layer in layers if name in layer)
+
+
+def _certificate_file(layers: list[_Layer], role: str) -> Setting:
+    """The file itself, or the one in the certificates' directory, whichever a stronger source gives."""
+    for layer in layers:
+        if role in layer:
+            return layer[role]
+        if "certs" in layer or ("name" in layer and role != "ca"):
+            break
+    certs, name = _first(layers, "certs"), _first(layers, "name")
+    if role == "ca":
+        return Setting(str(Path(certs.value) / "ca.pem"), certs.source)
+    suffix = "pem" if role == "cert" else "key"
+    return Setting(str(Path(certs.value) / f"{name.value}.{suffix}"), f"{certs.source} and {name.source}")
+
+
+def _check_server(server: Setting) -> None:
+    try:
+        Address.parse(server.value)
+    except ValueError as error:
+        raise ConfigurationError(f"the server's address {error} (from {server.source})") from None
+
+
+def _check_timeout(timeout: Setting) -> None:
+    try:
+        seconds = float(timeout.value)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ConfigurationError(
+            f"the timeout {timeout.value!r} is not a number of seconds above 0 (from {timeout.source})"
+        )

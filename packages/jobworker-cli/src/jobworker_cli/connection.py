@@ -1,0 +1,34 @@
+"""From the command line's options to a client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobworker_cli import config
+from jobworker_cli.credentials import Credentials
+from jobworker_cli.errors import ConfigurationError, CredentialsError
+
+if TYPE_CHECKING:
+    from jobworker_cli.client import Client
+
+
+def connect(flags: Mapping[str, str | None]) -> Client:
+    """Make the client that flags, environment and configuration file ask for.
+
+    Raises:
+        ConfigurationError: they hold something that can't be used, or a file that they name can't be read.
+    """
+    configuration = config.resolve(flags, os.environ)
+    from jobworker_cli.client import Client  # not before: `--help` and wrong usage need no grpc
+
+    credentials = Credentials(
+        *(Path(setting.value) for setting in (configuration.ca, configuration.cert, configuration.key))
+    )
+    try:
+        return Client(configuration.server.value, credentials, timeout=configuration.timeout_seconds)
+    except CredentialsError as error:
+        source = getattr(configuration, error.role).source
+        raise ConfigurationError(f"{error} (from {source})", error.hint) from None

@@ -1,0 +1,84 @@
+"""Between the API's messages and the values of ``models.py``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from google.protobuf.duration_pb2 import Duration
+
+from jobworker.v1 import job_pb2, output_pb2
+from jobworker_cli.errors import InvalidRequestError, ServerError
+from jobworker_cli.models import Chunk, Job, JobState, Reason, Stream
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+_STATES = {job_pb2.JobState.Value(f"JOB_STATE_{state.name}"): state for state in JobState}
+_REASONS = {job_pb2.ExitReason.Value(f"EXIT_REASON_{reason.name}"): reason for reason in Reason}
+_STREAMS = {output_pb2.OutputStream.Value(f"OUTPUT_STREAM_{stream.name}"): stream for stream in Stream}
+
+_MAX_DURATION_SECONDS = 315_576_000_000
+"""What google.protobuf.Duration can hold: 10,000 years."""
+
+
+def job(message: job_pb2.Job) -> Job:
+    """Read a job.
+
+    Raises:
+        ServerError: it is in a state that this version does not know.
+    """
+    if message.state not in _STATES:
+        raise ServerError(
+            f"job {message.id} is in a state that this version of jobworker-cli does not know", "update jobworker-cli"
+        )
+    return Job(
+        id=message.id,
+        argv=tuple(message.argv),
+        owner=message.owner,
+        labels=dict(message.labels),
+        limits={limit.name: value for limit, value in message.limits.ListFields()},
+        state=_STATES[message.state],
+        created_at=_time(message.created_at),
+        started_at=_time(message.started_at) if message.HasField("started_at") else None,
+        ended_at=_time(message.ended_at) if message.HasField("ended_at") else None,
+        exit_code=message.exit_code if message.HasField("exit_code") else None,
+        signal=message.signal if message.HasField("signal") else None,
+        reason=_REASONS.get(message.reason),
+        error=message.error,
+    )
+
+
+def chunk(message: output_pb2.OutputChunk) -> Chunk:
+    """Read a chunk of output."""
+    return Chunk(message.data, _STREAMS[message.stream], message.offset, _time(message.time))
+
+
+def state_value(state: JobState) -> job_pb2.JobState.ValueType:
+    """The API's value of a state."""
+    return job_pb2.JobState.Value(f"JOB_STATE_{state.name}")
+
+
+def stream_value(stream: Stream | None) -> output_pb2.OutputStream.ValueType:
+    """The API's value of a stream; None stands for both."""
+    return output_pb2.OutputStream.Value(f"OUTPUT_STREAM_{stream.name if stream else 'UNSPECIFIED'}")
+
+
+def duration(field: str, seconds: float) -> Duration:
+    """The API's value of a time span.
+
+    Raises:
+        InvalidRequestError: ``seconds`` is negative, not a number, or more than 10,000 years.
+    """
+    if not 0 <= seconds <= _MAX_DURATION_SECONDS:
+        raise InvalidRequestError(f"{field}: {seconds} is not a number of seconds")
+    value = Duration()
+    value.FromNanoseconds(round(seconds * 1e9))
+    return value
+
+
+def _time(value: Timestamp) -> datetime:
+    return _EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)

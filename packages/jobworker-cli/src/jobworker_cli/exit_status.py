@@ -1,0 +1,60 @@
+"""The exit statuses of the command line: one for each kind of error, and those that a job's end stands for."""
+
+from __future__ import annotations
+
+import signal
+
+from jobworker_cli import errors
+from jobworker_cli.models import Job, JobState
+
+FAILED = 1
+"""Refused or failed."""
+WRONG_USAGE = 2
+NO_SUCH_JOB = 3
+NOT_ALLOWED = 4
+"""Not authenticated or not allowed."""
+NO_ANSWER = 5
+"""No answer from the server."""
+JOBWORKER_FAILED = 125
+"""``run``, ``wait``: jobworker itself failed once the job had started, so how it ended is not known."""
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+OUTPUT_CLOSED = 128 + signal.SIGPIPE
+"""Whoever read the standard output has gone: what a program that ``SIGPIPE`` ends leaves."""
+
+_BY_ERROR: tuple[tuple[type[errors.ClientError], int], ...] = (
+    (errors.ConfigurationError, WRONG_USAGE),
+    (errors.InvalidRequestError, WRONG_USAGE),
+    (errors.AmbiguousIdError, WRONG_USAGE),
+    (errors.JobNotFoundError, NO_SUCH_JOB),
+    (errors.NotAuthenticatedError, NOT_ALLOWED),
+    (errors.PermissionDeniedError, NOT_ALLOWED),
+    (errors.NoAnswerError, NO_ANSWER),
+)
+
+_NOT_FOUND_TEXT = "command not found"
+
+
+def of_error(error: errors.ClientError) -> int:
+    """The exit status that stands for an error of any command."""
+    return next((status for kind, status in _BY_ERROR if isinstance(error, kind)), FAILED)
+
+
+def of_failed_start(error: errors.ClientError) -> int:
+    """The exit status of ``run`` where the job could not be started."""
+    if isinstance(error, errors.CommandNotFoundError):
+        return NOT_FOUND
+    if isinstance(error, errors.StartFailedError):
+        return NOT_EXECUTABLE
+    return of_error(error)
+
+
+def of_job(job: Job) -> int:
+    """The exit status that stands for the end of a job, as a shell would tell it."""
+    if job.exit_code is not None:
+        return job.exit_code
+    if job.signal is not None:
+        return 128 + job.signal
+    if job.state is JobState.FAILED:
+        return NOT_FOUND if job.error.startswith(_NOT_FOUND_TEXT) else NOT_EXECUTABLE
+    return JOBWORKER_FAILED

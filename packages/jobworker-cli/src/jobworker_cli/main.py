@@ -1,0 +1,122 @@
+"""The command line: global options, commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from jobworker_cli import __version__, exit_status
+from jobworker_cli.commands.list import list_jobs
+from jobworker_cli.commands.logs import logs
+from jobworker_cli.commands.rm import remove
+from jobworker_cli.commands.run import run
+from jobworker_cli.commands.signal import send_signal
+from jobworker_cli.commands.start import start
+from jobworker_cli.commands.status import status
+from jobworker_cli.commands.stop import stop
+from jobworker_cli.commands.wait import wait
+from jobworker_cli.errors import ClientError
+from jobworker_cli.terminal import OutputClosedError, print_line, report
+
+app = typer.Typer(
+    name="jobworker-cli",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _help(command: Callable[..., None]) -> str:
+    """The documentation of a command, its examples marked so that click does not fill them into one paragraph."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(f"\b\n{text}" if text.startswith(" ") else text for text in paragraphs)
+
+
+def _add(command: Callable[..., None], name: str, *aliases: str, **settings: bool) -> None:
+    for alias in (name, *aliases):
+        app.command(alias, hidden=alias != name, help=_help(command), context_settings=settings)(command)
+
+
+_add(start, "start", allow_interspersed_args=False)  # What follows COMMAND belongs to it, options too.
+_add(run, "run", allow_interspersed_args=False)
+_add(status, "status", "query")
+_add(logs, "logs", "stream", "output")
+_add(stop, "stop")
+_add(send_signal, "signal")
+_add(list_jobs, "list")
+_add(wait, "wait")
+_add(remove, "rm")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print_line(f"jobworker-cli {__version__}")
+        raise typer.Exit
+
+
+def global_options(
+    context: typer.Context,
+    *,
+    server: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The server. Default: localhost:50051.")
+    ] = None,
+    certs: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where ca.pem, NAME.pem and NAME.key are. Default: ./certs.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Whose certificate to use. Default: full.")] = None,
+    ca: Annotated[str | None, typer.Option(metavar="FILE", help="CA of the server's certificate.")] = None,
+    cert: Annotated[str | None, typer.Option(metavar="FILE", help="Client certificate.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Configuration. Default: $XDG_CONFIG_HOME/jobworker/config.yaml."),
+    ] = None,
+    context_name: Annotated[
+        str | None, typer.Option("--context", metavar="NAME", help="Which of the configuration's contexts to use.")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="SECONDS", help="How long to wait for an answer. Default: 10.")
+    ] = None,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Run and watch jobs on a jobworker server.
+
+    Options up to --timeout stand before the command, and can be set as JOBWORKER_SERVER, JOBWORKER_CERTS and so on;
+    flags beat the environment, which beats the configuration file.
+
+        jobworker-cli run uname -a                 # as if it ran here
+        id=$(jobworker-cli start make)             # in the background
+        jobworker-cli logs $id                     # its output, live
+
+    Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no such job, 4 not authenticated or not allowed,
+    5 no answer from the server. run and wait exit as the job did.
+    """
+    context.obj = {
+        "server": server, "certs": certs, "name": name, "ca": ca, "cert": cert, "key": key,
+        "config": config, "context": context_name, "timeout": timeout,
+    }  # fmt: skip
+
+
+app.callback(help=_help(global_options))(global_options)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    # grpc writes lines of its own on the standard error; what matters of them is in our messages.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        app(prog_name="jobworker-cli")
+    except ClientError as error:
+        report(error)
+        sys.exit(exit_status.of_error(error))
+    except OutputClosedError:
+        sys.exit(exit_status.OUTPUT_CLOSED)

@@ -1,0 +1,112 @@
+"""What the server tells of jobs and their output, as plain Python values. Times are aware, in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+DEFAULT_GRACE_SECONDS = 10.0
+"""How long a job has to end after SIGTERM."""
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    STARTING = "starting"
+    """Accepted; its command has not been executed yet."""
+    RUNNING = "running"
+    """Its command was executed, and something of the job is still there."""
+    EXITED = "exited"
+    """Ended by itself, or by a signal that jobworker did not send."""
+    STOPPED = "stopped"
+    """Ended by jobworker: a user's stop, or a limit such as the timeout."""
+    FAILED = "failed"
+    """Its command could not be executed."""
+    LOST = "lost"
+    """Its host crashed; how it ended is not known."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether a job in this state will never change again."""
+        return self not in (JobState.STARTING, JobState.RUNNING)
+
+
+class Reason(StrEnum):
+    """Why a job ended."""
+
+    EXITED = "exited"
+    STOPPED = "stopped"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_LIMIT = "output_limit"
+    FAILED_TO_START = "failed_to_start"
+    LOST = "lost"
+
+
+class Stream(StrEnum):
+    """One of a job's two output streams."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+_TOLD_BY_STATE = (None, Reason.EXITED, Reason.STOPPED, Reason.FAILED_TO_START, Reason.LOST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it was at one moment."""
+
+    id: str
+    argv: tuple[str, ...]
+    """The command and its arguments."""
+    owner: str
+    """The name of the client that started it."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Those that were set: ``memory_bytes``, ``cpus``, ``pids``."""
+    state: JobState
+    created_at: datetime
+    started_at: datetime | None = None
+    """When the command was executed."""
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    """0 to 255, where the main process exited."""
+    signal: int | None = None
+    """The signal's number, where one ended the main process."""
+    reason: Reason | None = None
+    """Why the job ended; None before."""
+    error: str = ""
+    """Why the command could not be executed, where it couldn't."""
+
+    def describe(self) -> str:
+        """The status in a few words, such as ``exited (signal: 9, out of memory)``."""
+        details = []
+        if self.exit_code is not None:
+            details.append(f"exit code: {self.exit_code}")
+        if self.signal is not None:
+            details.append(f"signal: {self.signal}")
+        if self.reason not in _TOLD_BY_STATE:
+            details.append(str(self.reason).replace("_", " "))
+        if self.error:
+            details.append(self.error)
+        return f"{self.state} ({', '.join(details)})" if details else str(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of bytes that a job wrote to one stream, as they arrived."""
+
+    data: bytes
+    stream: Stream
+    offset: int
+    """Where the first of these bytes stands in the output of both streams, in order of arrival."""
+    time: datetime
+    """When the bytes were captured."""
+
+    @property
+    def end(self) -> int:
+        """The offset of what comes after this chunk."""
+        return self.offset + len(self.data)

@@ -1,0 +1,49 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class OutputFormat(StrEnum):
+    """How a result is written."""
+
+    JSON = "json"
+
+
+JobId = Annotated[
+    str, typer.Argument(metavar="ID", help="The job's id, or as much of its beginning as tells it apart.")
+]
+Output = Annotated[OutputFormat | None, typer.Option("--output", "-o", help="Write the result as JSON.")]
+Command = Annotated[
+    list[str], typer.Argument(metavar="COMMAND", help="What to run, then its arguments, as they stand: no shell.")
+]
+Cwd = Annotated[
+    str,
+    typer.Option("--cwd", metavar="DIR", help="Working directory on the server. Default: the server's home directory."),
+]
+Env = Annotated[list[str] | None, typer.Option("--env", metavar="K=V", help="Environment variable; may be repeated.")]
+Label = Annotated[list[str] | None, typer.Option("--label", metavar="K=V", help="Label; may be repeated.")]
+JobTimeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="SECONDS", help="Stop the job when it has run so long.")
+]
+
+
+def key_values(option: str, texts: Sequence[str] | None) -> dict[str, str]:
+    """Read the ``K=V`` of a repeated option; the last of equal keys counts."""
+    pairs = [text.partition("=") for text in texts or ()]
+    if not all(key and equals for key, equals, _ in pairs):
+        # The text itself is not shown: it may be a secret.
+        raise typer.BadParameter("expected K=V", param_hint=option)
+    return {key: value for key, _, value in pairs}
+
+
+def positive(option: str, seconds: float | None) -> float | None:
+    """Refuse a time of nothing or less; None stands for none given."""
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise typer.BadParameter("expected a number of seconds above 0", param_hint=option)
+    return seconds

@@ -1,0 +1,54 @@
+"""Jobs and output as JSON, with the keys that scripts rely on."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobworker_cli.models import Chunk, Job
+
+
+def job_json(job: Job) -> str:
+    """One job as an object."""
+    return json.dumps(_job_object(job), indent=2)
+
+
+def jobs_json(jobs: Iterable[Job]) -> str:
+    """Jobs as an array of objects."""
+    return json.dumps([_job_object(job) for job in jobs], indent=2)
+
+
+def chunk_json(chunk: Chunk) -> str:
+    """A chunk of output as an object on one line, in ASCII alone: no byte of it can upset a terminal."""
+    try:
+        log = {"log": chunk.data.decode()}
+    except UnicodeDecodeError:
+        log = {"log_base64": base64.b64encode(chunk.data).decode("ascii")}
+    return json.dumps({**log, "stream": chunk.stream, "time": utc(chunk.time), "offset": chunk.offset})
+
+
+def utc(time: datetime) -> str:
+    """ISO 8601 with microseconds and ``Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _job_object(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "command": list(job.argv),
+        "owner": job.owner,
+        "state": job.state,
+        "exit_code": job.exit_code,
+        "signal": job.signal,
+        "reason": job.reason,
+        "created_at": utc(job.created_at),
+        "started_at": utc(job.started_at) if job.started_at else None,
+        "ended_at": utc(job.ended_at) if job.ended_at else None,
+        "labels": dict(job.labels),
+        "limits": dict(job.limits),
+        "usage": None,
+    }

@@ -1,0 +1,87 @@
+"""From gRPC's errors to those of ``errors.py``, by the code and the ErrorInfo and BadRequest details."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # googleapis-common-protos has no types
+from grpc_status import rpc_status  # type: ignore[import-untyped]  # grpcio-status has no types
+
+from jobworker_cli import errors
+
+_DOMAIN = "jobworker"
+
+_BY_REASON: dict[str, type[errors.ClientError]] = {
+    "JOB_NOT_RUNNING": errors.JobNotRunningError,
+    "JOB_RUNNING": errors.JobRunningError,
+    "COMMAND_NOT_FOUND": errors.CommandNotFoundError,
+    "COMMAND_NOT_EXECUTABLE": errors.StartFailedError,
+    "BAD_WORKING_DIRECTORY": errors.StartFailedError,
+    "START_FAILED": errors.StartFailedError,
+    "ARGUMENTS_TOO_LONG": errors.StartFailedError,
+}
+
+_BY_CODE: dict[grpc.StatusCode, type[errors.ClientError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequestError,
+    grpc.StatusCode.NOT_FOUND: errors.JobNotFoundError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.NotAuthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.RefusedError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.RefusedError,
+    grpc.StatusCode.UNAVAILABLE: errors.NoAnswerError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.NoAnswerError,
+    grpc.StatusCode.CANCELLED: errors.NoAnswerError,
+}
+
+_HINTS: dict[type[errors.ClientError], str] = {
+    errors.JobNotFoundError: "`jobworker-cli list --all-owners` shows the jobs",
+    errors.JobRunningError: "`jobworker-cli stop ID` stops it",
+    errors.NotAuthenticatedError: "`jobworker-pki show FILE` tells what a certificate says",
+    errors.PermissionDeniedError: "another client certificate (--name or --cert) may have the role for it",
+}
+
+
+def code_of(error: grpc.RpcError) -> grpc.StatusCode:
+    """The status code of a call that failed."""
+    return _call(error).code()
+
+
+def from_rpc(error: grpc.RpcError) -> errors.ClientError:
+    """The error that stands for ``error``, with the server's message."""
+    code = code_of(error)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return errors.ServerError("the server does not know this call", "is it an older version of jobworker-server?")
+    info, violations = _details(error)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and not info.reason:  # It is gRPC that refuses, by the size.
+        return errors.RefusedError("the request is larger than the server takes", "pass large data in a file")
+    kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, errors.ServerError)
+    message = "; ".join(violations) or _call(error).details() or f"the server answered {code.name}"
+    return kind(message, _HINTS.get(kind, ""))
+
+
+def is_transport_failure(error: grpc.RpcError) -> bool:
+    """Whether it is gRPC that speaks of a connection, and not the server itself that says it is unavailable."""
+    return code_of(error) is grpc.StatusCode.UNAVAILABLE and not _details(error)[0].reason
+
+
+def _call(error: grpc.RpcError) -> grpc.Call:
+    # The error of a call is that call, which the type stubs don't know.
+    return cast("grpc.Call", error)
+
+
+def _details(error: grpc.RpcError) -> tuple[error_details_pb2.ErrorInfo, list[str]]:
+    """The reason given, and field violations as text; both empty where the server gave none."""
+    info = error_details_pb2.ErrorInfo()
+    bad_request = error_details_pb2.BadRequest()
+    try:
+        status = rpc_status.from_call(_call(error))
+        for detail in status.details if status else ():
+            if not detail.Unpack(info):
+                detail.Unpack(bad_request)
+    except (ValueError, DecodeError):  # Details that contradict the status, or can't be read, say nothing.
+        return error_details_pb2.ErrorInfo(), []
+    if info.domain != _DOMAIN:
+        info.Clear()
+    return info, [f"{violation.field}: {violation.description}" for violation in bad_request.field_violations]

@@ -1,0 +1,66 @@
+"""Jobs as a table: cut to a terminal's width for people, whole and in plain columns for pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from jobworker_cli.render import utc
+from jobworker_cli.text import command_line, escape, truncate, width
+
+if TYPE_CHECKING:
+    from jobworker_cli.models import Job
+
+_GAP = "  "
+_SHORTEST_ID = 8
+_STATUS_CELLS = 36
+_OWNER_CELLS = 20
+_SHORTEST_COMMAND_CELLS = 10
+
+
+def for_terminal(jobs: Sequence[Job], columns: int, now: datetime | None = None) -> Iterator[str]:
+    """Lines that fit ``columns`` cells where at all possible: short ids, ages, the command cut at the end."""
+    moment = now or datetime.now(UTC)
+    id_length = _short_id_length([job.id for job in jobs])
+    rows = [["ID", "STATUS", "OWNER", "AGE", "COMMAND"]]
+    for job in jobs:
+        status = truncate(escape(job.describe()), _STATUS_CELLS)
+        owner = truncate(escape(job.owner), _OWNER_CELLS)
+        age = _age((moment - job.created_at).total_seconds())
+        rows.append([job.id[:id_length], status, owner, age, command_line(job.argv)])
+    before_command = sum(max(width(row[i]) for row in rows) + len(_GAP) for i in range(4))
+    for row in rows:
+        row[4] = truncate(row[4], max(columns - before_command, _SHORTEST_COMMAND_CELLS))
+    return _aligned(rows)
+
+
+def for_pipe(jobs: Sequence[Job]) -> Iterator[str]:
+    """Lines with whole ids, times and commands."""
+    rows = [["ID", "STATUS", "OWNER", "CREATED", "COMMAND"]]
+    for job in jobs:
+        created = utc(job.created_at)
+        rows.append([job.id, escape(job.describe()), escape(job.owner), created, command_line(job.argv)])
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell + " " * (cells - width(cell)) for cell, cells in zip(row, widths, strict=True))
+        yield _GAP.join(cells).rstrip()
+
+
+def _short_id_length(ids: Sequence[str]) -> int:
+    """The least length, 8 or more, at which these ids differ."""
+    length = _SHORTEST_ID
+    while len({job_id[:length] for job_id in ids}) < len(set(ids)):
+        length += 1
+    return length
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(int(seconds), 0)}s"

@@ -1,0 +1,72 @@
+"""The way out: bytes and text to standard output and error, at once and whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable
+from itertools import groupby
+
+from jobworker_cli.errors import AmbiguousIdError, ClientError
+from jobworker_cli.models import Chunk, Stream
+from jobworker_cli.text import command_line, escape
+
+_STDOUT = 1
+_STDERR = 2
+
+
+class OutputClosedError(Exception):
+    """Whoever read the standard output or error has gone."""
+
+
+def print_line(text: str) -> None:
+    """Write a line to the standard output; what its encoding lacks is written as escapes.
+
+    Raises:
+        OutputClosedError: nobody reads it any more.
+    """
+    encoding = sys.stdout.encoding if sys.stdout else "ascii"
+    write(_STDOUT, f"{text}\n".encode(encoding, "backslashreplace"))
+
+
+def write_output(chunks: Iterable[Chunk], *, all_to_stdout: bool = False) -> None:
+    """Write a job's output unchanged, its stdout to the standard output and its stderr to the standard error.
+
+    Raises:
+        OutputClosedError: nobody reads it any more.
+    """
+    for stream, run in groupby(chunks, key=lambda chunk: chunk.stream):
+        descriptor = _STDOUT if all_to_stdout or stream is Stream.STDOUT else _STDERR
+        write(descriptor, b"".join(chunk.data for chunk in run))
+
+
+def write(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, past Python's buffers.
+
+    Raises:
+        OutputClosedError: nobody reads it any more.
+    """
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except BrokenPipeError:
+        raise OutputClosedError from None
+
+
+def say(message: str) -> None:
+    """Tell people something, on the standard error, in one line that is safe to print."""
+    encoding = sys.stderr.encoding if sys.stderr else "ascii"
+    with contextlib.suppress(OutputClosedError, OSError):  # There may be nobody left to tell.
+        write(_STDERR, f"{escape(message)}\n".encode(encoding, "backslashreplace"))
+
+
+def report(error: ClientError) -> None:
+    """Say what went wrong and what to do about it."""
+    say(f"error: {error}")
+    if isinstance(error, AmbiguousIdError):
+        for job in error.candidates:
+            say(f"  {job.id}  {job.describe()}  {command_line(job.argv)}")
+    if error.hint:
+        say(f"hint: {error.hint}")

@@ -1,0 +1,139 @@
+"""Text that can't take over a terminal, tables that fit, JSON that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli_samples import CREATED, JOB
+from jobworker_cli.models import Chunk, JobState, Reason, Stream
+from jobworker_cli.render import chunk_json, job_json, jobs_json
+from jobworker_cli.table import for_pipe, for_terminal
+from jobworker_cli.text import command_line, escape, truncate, width
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("plain", "plain"),
+        ("naïve 日本", "naïve 日本"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("a\nb\tc\rd", "a\\nb\\tc\\rd"),
+        ("\x7f\x9b", "\\x7f\\x9b"),
+        ("\u202eevil", "\\u202eevil"),
+        ("\u2028", "\\u2028"),
+        ("\U000e0001", "\\U000e0001"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_escape(text: str, escaped: str) -> None:
+    assert escape(text) == escaped
+
+
+@given(st.text())
+def test_escaped_text_is_one_line_that_can_be_encoded(text: str) -> None:
+    assert len(escape(text).splitlines()) <= 1
+    assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in escape(text))
+    escape(text).encode()
+
+
+@given(st.text().map(escape), st.integers(1, 40))
+def test_truncated_text_fits(text: str, cells: int) -> None:
+    assert width(truncate(text, cells)) <= cells
+
+
+def test_command_line_is_quoted_as_for_a_shell() -> None:
+    assert command_line(["sh", "-c", "echo 'a b'; \x07"]) == """sh -c 'echo '"'"'a b'"'"'; \\x07'"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "running"),
+        ({"state": JobState.EXITED, "exit_code": 3, "reason": Reason.EXITED}, "exited (exit code: 3)"),
+        ({"state": JobState.STOPPED, "signal": 15, "reason": Reason.STOPPED}, "stopped (signal: 15)"),
+        ({"state": JobState.STOPPED, "signal": 9, "reason": Reason.TIMED_OUT}, "stopped (signal: 9, timed out)"),
+        ({"state": JobState.EXITED, "signal": 9, "reason": Reason.OUT_OF_MEMORY}, "exited (signal: 9, out of memory)"),
+        ({"state": JobState.LOST, "reason": Reason.LOST}, "lost"),
+        (
+            {"state": JobState.FAILED, "reason": Reason.FAILED_TO_START, "error": "command not found: x"},
+            "failed (command not found: x)",
+        ),
+    ],
+)
+def test_status_text(changes: dict[str, Any], text: str) -> None:
+    assert replace(JOB, **changes).describe() == text
+
+
+def test_job_json_has_the_stable_keys() -> None:
+    ended = replace(
+        JOB,
+        state=JobState.STOPPED,
+        signal=15,
+        reason=Reason.TIMED_OUT,
+        started_at=CREATED,
+        ended_at=CREATED + timedelta(seconds=1),
+        labels={"team": "a"},
+        limits={"memory_bytes": 1 << 26},
+    )
+    assert list(json.loads(job_json(ended)).items()) == [
+        ("id", JOB.id),
+        ("command", ["sh", "-c", "echo hi"]),
+        ("owner", "ann"),
+        ("state", "stopped"),
+        ("exit_code", None),
+        ("signal", 15),
+        ("reason", "timed_out"),
+        ("created_at", "2026-01-02T03:04:05.678901Z"),
+        ("started_at", "2026-01-02T03:04:05.678901Z"),
+        ("ended_at", "2026-01-02T03:04:06.678901Z"),
+        ("labels", {"team": "a"}),
+        ("limits", {"memory_bytes": 1 << 26}),
+        ("usage", None),
+    ]
+    running = json.loads(jobs_json([JOB]))[0]
+    assert (running["reason"], running["started_at"], running["limits"]) == (None, None, {})
+
+
+def test_chunk_json() -> None:
+    chunk = Chunk("hé\x1b\n".encode(), Stream.STDERR, 7, CREATED)
+    line = chunk_json(chunk)
+    assert line.isascii()
+    assert "\n" not in line
+    expected = {"log": "hé\x1b\n", "stream": "stderr", "time": "2026-01-02T03:04:05.678901Z", "offset": 7}
+    assert json.loads(line) == expected
+    broken = json.loads(chunk_json(replace(chunk, data=b"\xff\x00")))
+    assert broken["log_base64"] == "/wA="
+    assert "log" not in broken
+
+
+def test_table_for_a_terminal_fits() -> None:
+    jobs = [replace(JOB, argv=("echo", "x" * 200)), replace(JOB, id="4" + JOB.id[1:], argv=("ls", "\x1b[2J"))]
+    lines = list(for_terminal(jobs, 60, CREATED + timedelta(minutes=3)))
+    assert lines == [
+        "ID        STATUS   OWNER  AGE  COMMAND",
+        "3f2a91c0  running  ann    3m   echo xxxxxxxxxxxxxxxxxxxxxxx…",
+        "4f2a91c0  running  ann    3m   ls '\\x1b[2J'",
+    ]
+
+
+def test_short_ids_stay_apart() -> None:
+    jobs = [JOB, replace(JOB, id="3f2a91c0-0001" + JOB.id[13:])]
+    ids = [line.split()[0] for line in for_terminal(jobs, 80, CREATED)][1:]
+    assert ids == ["3f2a91c0-0000", "3f2a91c0-0001"]
+
+
+def test_table_for_a_pipe_is_whole() -> None:
+    lines = list(for_pipe([replace(JOB, owner="日本", argv=("echo", "x" * 200))]))
+    assert lines[0] == f"{'ID':<36}  STATUS   OWNER  {'CREATED':<27}  COMMAND"
+    assert lines[1] == f"{JOB.id}  running  日本   2026-01-02T03:04:05.678901Z  echo {'x' * 200}"
+
+
+def test_empty_tables_have_their_heads() -> None:
+    assert list(for_pipe([])) == ["ID  STATUS  OWNER  CREATED  COMMAND"]
