@@ -39,8 +39,12 @@ def main() -> int:
 def generate(directory: Path) -> None:
     """Run protoc on all .proto files, with its output below directory."""
     protos = sorted((PROTO / API).glob("*.proto"))
-    kinds = ("python", "mypy", "grpc_python", "mypy_grpc")
-    outputs = [f"--{kind}_out={directory}" for kind in kinds]
+    outputs = [
+        f"--python_out={directory}",
+        f"--grpc_python_out={directory}",
+        f"--mypy_out=quiet:{directory}",
+        f"--mypy_grpc_out=quiet:{directory}",
+    ]
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTO}", *outputs, *protos], check=True)
     # The plugins write a module for every file; one that declares no service has nothing to say.
     for proto in protos:

@@ -194,7 +194,9 @@ def _states(state: State | str | Iterable[State | str] | None) -> frozenset[Stat
 
 def _signal_number(signal: str | int) -> int:
     try:
-        number = signals.Signals[signal.upper()] if isinstance(signal, str) else signals.Signals(signal)
+        if isinstance(signal, int):
+            return int(signals.Signals(signal))
+        name = signal.upper()
+        return int(signals.Signals[name if name.startswith("SIG") else f"SIG{name}"])
     except (KeyError, ValueError):
         raise InvalidArgumentError("signal", "give a signal's name, such as SIGHUP") from None
-    return int(number)

@@ -1,0 +1,126 @@
+"""What a certificate says, for people to read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from jobworker_pki import issuing, role
+from jobworker_pki.errors import UnreadableCertificateError
+from jobworker_pki.reading import read_certificate
+
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_NAME_KINDS: dict[type[x509.GeneralName], str] = {
+    x509.DNSName: "DNS",
+    x509.IPAddress: "IP",
+    x509.UniformResourceIdentifier: "URI",
+    x509.RFC822Name: "email",
+}
+
+
+def show(path: Path) -> str:
+    """Return what the certificate in ``path`` says, a line for each fact. Raises UnreadableCertificateError."""
+    certificate = read_certificate(path)
+    try:
+        facts = describe(certificate)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise UnreadableCertificateError(path, f"the certificate is malformed: {escape(str(error))}") from error
+    width = max(len(label) for label in facts)
+    return "\n".join(f"{label:<{width}}  {escape(value)}" for label, value in facts.items())
+
+
+def describe(certificate: x509.Certificate) -> dict[str, str]:
+    """Return the facts by their labels; values are as the certificate's maker wrote them, so may hold anything.
+
+    Raises ValueError, DuplicateExtension or UnsupportedGeneralNameType (both of cryptography.x509) if it is malformed.
+    """
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return {
+        "name": _name(certificate),
+        "role": _role(certificate),
+        "kind": _kind(certificate),
+        "valid": f"{begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC ({_validity(begin, end)})",
+        "serial": f"{certificate.serial_number:X}",
+        "fingerprint": f"SHA256 {certificate.fingerprint(hashes.SHA256()).hex(':').upper()}",
+        "issuer": certificate.issuer.rfc4514_string() or "none",
+        "names": _alternative_names(certificate),
+        "key": _key(certificate),
+    }
+
+
+def escape(text: str) -> str:
+    """Return ``text`` with all that could act on a terminal written as an escape sequence of Python's."""
+    return "".join(
+        character if character.isprintable() and character != "\\" else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _name(certificate: x509.Certificate) -> str:
+    attributes = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    names = [value if isinstance(value := a.value, str) else value.decode(errors="replace") for a in attributes]
+    if len(names) > 1:
+        return f"{', '.join(names)} ({len(names)} common names)"
+    return names[0] if names else "none"
+
+
+def _role(certificate: x509.Certificate) -> str:
+    try:
+        extension = certificate.extensions.get_extension_for_oid(role.OID).value
+    except x509.ExtensionNotFound:
+        return "none"
+    try:
+        return role.decode(extension.public_bytes())
+    except ValueError as error:
+        return f"unreadable ({error})"
+
+
+def _kind(certificate: x509.Certificate) -> str:
+    extensions = certificate.extensions
+    try:
+        if extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return "certificate authority"
+    except x509.ExtensionNotFound:
+        pass
+    try:
+        usage = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return "unspecified"
+    known = {ExtendedKeyUsageOID.CLIENT_AUTH: "client", ExtendedKeyUsageOID.SERVER_AUTH: "server"}
+    return ", ".join(known.get(purpose, purpose.dotted_string) for purpose in usage)
+
+
+def _validity(begin: datetime, end: datetime) -> str:
+    now = issuing.now()
+    if now < begin:
+        return "not valid yet"
+    if now > end:
+        return "expired"
+    days = (end - now).days
+    return f"{days} days left" if days > 1 else f"{int((end - now).total_seconds() // 3600)} h left"
+
+
+def _alternative_names(certificate: x509.Certificate) -> str:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return "none"
+    return ", ".join(f"{_NAME_KINDS.get(type(name), type(name).__name__)}:{name.value}" for name in names)
+
+
+def _key(certificate: x509.Certificate) -> str:
+    try:
+        key = certificate.public_key()
+    except UnsupportedAlgorithm:
+        return f"unsupported ({certificate.public_key_algorithm_oid.dotted_string})"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    return type(key).__name__.removesuffix("PublicKey")

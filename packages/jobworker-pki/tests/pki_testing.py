@@ -1,0 +1,64 @@
+"""What the tests of the package share: running the real command and openssl, and a handshake in memory."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+
+def pki(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``jobworker-pki`` as a user does; nothing of the caller's own settings reaches it."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env=clean(environment), capture_output=True, text=True, check=False
+    )
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "jobworker_pki", *map(str, arguments)]
+
+
+def clean(environment: dict[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("JOBWORKER_")}
+    return inherited | {"PYTHONUTF8": "1", "COLUMNS": "100"} | environment
+
+
+def openssl(*arguments: str | Path) -> str:
+    """Run openssl and return what it printed; it has to succeed."""
+    result = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def verify(directory: Path, stem: str, purpose: str = "any") -> None:
+    openssl("verify", "-x509_strict", "-purpose", purpose, "-CAfile", directory / "ca.pem", directory / f"{stem}.pem")
+
+
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> ssl.SSLObject:
+    """Let the two agree, in memory; returns the server's side. Raises what either raises."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server_side = server.wrap_bio(to_server, to_client, server_side=True)
+    client_side = client.wrap_bio(to_client, to_server, server_hostname=host)
+    for side in (client_side, server_side, client_side, server_side):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    return server_side
+
+
+def context(directory: Path, stem: str, purpose: ssl.Purpose) -> ssl.SSLContext:
+    """Return what a strict Python program uses; ``purpose`` is what the peer is for, as in the ssl module."""
+    made = ssl.create_default_context(purpose, cafile=str(directory / "ca.pem"))
+    made.verify_flags |= ssl.VERIFY_X509_STRICT
+    made.verify_mode = ssl.CERT_REQUIRED
+    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.load_cert_chain(directory / f"{stem}.pem", directory / f"{stem}.key")
+    return made
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Return every file of ``directory``, hidden ones too, so that any change can be seen."""
+    return {path.name: path.read_bytes() for path in directory.iterdir()} if directory.exists() else {}

@@ -1,0 +1,43 @@
+"""The process of a server: the engine, the server and the signals that it answers to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+from jobworker_lib import aio
+from jobworker_server.config import Settings
+from jobworker_server.errors import CertificateError
+from jobworker_server.server import Server
+from jobworker_server.tls import MutualTls
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP loads the certificates again. Jobs run on.
+
+    Raises:
+        ServerError: the server can't be started.
+        StateDirectoryError: the state directory can't be used.
+    """
+    tls = MutualTls(settings.files)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with aio.Engine(settings.state_dir) as engine, Server(engine, tls, settings.listen) as server:
+        loop.add_signal_handler(signal.SIGHUP, _reload, server)
+        _log.info("listening on %s", server.address)
+        await stopping.wait()
+        _log.info("stopping; jobs run on")
+
+
+def _reload(server: Server) -> None:
+    try:
+        server.reload()
+    except CertificateError as error:
+        _log.error("the certificates were not reloaded, the old ones stay in use: %s", error)
+    else:
+        _log.info("the certificates were reloaded")

@@ -1,0 +1,57 @@
+"""One call, as the RPCs see it: who calls, how far they may go, and the engine within those bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jobworker_lib import JobNotFoundError, aio
+from jobworker_server.identity import Identity
+from jobworker_server.lifetime import Lifetime
+from jobworker_server.policy import Scope
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that may be made. Jobs are had from :meth:`job`, which holds them against the scope."""
+
+    engine: aio.Engine
+    caller: Identity
+    scope: Scope
+    """Whose jobs this operation may be done on."""
+    lifetime: Lifetime
+    unfinished: set[asyncio.Task[object]]
+    """What runs to its end although its caller may be gone."""
+
+    async def job(self, job_id: str) -> aio.Job:
+        """The job of this id.
+
+        Raises:
+            InvalidArgumentError: it can't be an id.
+            JobNotFoundError: there is none, or none that the caller may know of: the two can't be told apart.
+        """
+        try:
+            job = await self.engine.get(job_id)
+            if self.scope is Scope.ANY or (await job.status()).owner == self.caller.name:
+                return job
+        except JobNotFoundError:
+            pass
+        raise JobNotFoundError(job_id)
+
+    async def finish(self, work: Coroutine[object, object, T]) -> T:
+        """Do ``work`` to its end, also when the caller goes away meanwhile."""
+        task = asyncio.ensure_future(work)
+        self.unfinished.add(task)
+        task.add_done_callback(self.unfinished.discard)
+        return await asyncio.shield(task)
+
+    def log(self, event: str, job_id: str) -> None:
+        """Write down that the caller changed something."""
+        _log.info("job %s %s by %s (%s)", job_id, event, self.caller.name, self.caller.role)

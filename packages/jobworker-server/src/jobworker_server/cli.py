@@ -1,0 +1,77 @@
+"""The command ``jobworker-server``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobworker_server import __version__, log
+from jobworker_server.config import resolve
+from jobworker_server.errors import ConfigError, ServerError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """Run the command, and leave with its exit status: 0 done, 1 failed, 2 wrong usage."""
+    app(prog_name="jobworker-server")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"jobworker-server {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def _command(
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one. Default: localhost:50051."),
+    ] = None,
+    certs: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Where ca.pem, server.pem and server.key are. Default: ./certs."),
+    ] = None,
+    ca: Annotated[str | None, typer.Option(metavar="FILE", help="The CA of the clients' certificates.")] = None,
+    cert: Annotated[str | None, typer.Option(metavar="FILE", help="The server's certificate.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="FILE", help="The key of the server's certificate.")] = None,
+    state_dir: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Where jobs are kept. Default: $XDG_STATE_HOME/jobworker."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="A configuration file, in YAML.")] = None,
+    version: Annotated[  # noqa: ARG001  typer acts on it by its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Run, watch and stop jobs for clients over mutual TLS.
+
+    Each option but --config can be given as an environment variable, such as JOBWORKER_STATE_DIR, too.
+
+    SIGTERM stops the server, and jobs run on. SIGHUP loads the certificates again.
+    """
+    flags = {"listen": listen, "certs": certs, "ca": ca, "cert": cert, "key": key, "state_dir": state_dir}
+    try:
+        settings = resolve(flags, os.environ, config)
+    except ConfigError as error:
+        _fail(error, 2)
+    # Only now: grpc takes its time, and --help and wrong usage should not.
+    from jobworker_lib import JobworkerError
+    from jobworker_server.app import serve
+
+    log.set_up()
+    try:
+        asyncio.run(serve(settings))
+    except (ServerError, JobworkerError) as error:
+        _fail(error, 1)
+
+
+def _fail(error: Exception, status: int) -> None:
+    print(f"jobworker-server: {error}", file=sys.stderr)
+    raise typer.Exit(status)

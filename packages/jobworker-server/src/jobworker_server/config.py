@@ -1,0 +1,128 @@
+"""The configuration: flags beat the environment, which beats the file, which beats the defaults."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from jobworker_server.credentials import CredentialFiles
+from jobworker_server.errors import ConfigError
+from jobworker_server.listening import Address
+
+_KEYS = {
+    "listen": "listen",
+    "certs": "certs",
+    "ca": "ca",
+    "cert": "cert",
+    "key": "key",
+    "stateDir": "state_dir",
+}
+"""The settings, by their keys in the configuration file."""
+
+_DEFAULTS = {"listen": "localhost:50051", "certs": "certs"}
+_FILES_OF_CERTS = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server is run with."""
+
+    listen: Address
+    files: CredentialFiles
+    state_dir: Path | None
+    """Where jobs are kept; None: ``$XDG_STATE_HOME/jobworker``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Settings from one source, the more important one first."""
+
+    values: Mapping[str, str]
+    origin: str
+    """Tells the source of a setting in messages, by a template for its name."""
+    base: Path = Path()
+    """What relative paths are relative to."""
+
+
+def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None) -> Settings:
+    """The settings that flags, environment and file add up to.
+
+    Raises:
+        ConfigError: a value, a key of the file, or the file itself can't be used.
+    """
+    layers = [
+        _Layer({name: value for name, value in flags.items() if value is not None}, "--{flag}"),
+        _Layer({name: environ[_variable(name)] for name in flags if environ.get(_variable(name))}, "{variable}"),
+        *([_file_layer(config)] if config else []),
+        _Layer(_DEFAULTS, "the default"),
+    ]
+    return Settings(
+        listen=_listen(layers),
+        files=CredentialFiles(**{name: _credential_file(layers, name) for name in _FILES_OF_CERTS}),
+        state_dir=next((layer.base / layer.values["state_dir"] for layer in _with(layers, "state_dir")), None),
+    )
+
+
+def _variable(name: str) -> str:
+    return f"JOBWORKER_{name.upper()}"
+
+
+def _with(layers: list[_Layer], *names: str) -> Iterator[_Layer]:
+    return (layer for layer in layers if any(name in layer.values for name in names))
+
+
+def _listen(layers: list[_Layer]) -> Address:
+    layer = next(_with(layers, "listen"))
+    try:
+        return Address.parse(layer.values["listen"])
+    except ConfigError as error:
+        raise ConfigError(f"{_origin(layer, 'listen')}: {error}") from None
+
+
+def _credential_file(layers: list[_Layer], name: str) -> Path:
+    """The file itself where the first layer that knows has it, otherwise the one of that name in its directory."""
+    layer = next(_with(layers, name, "certs"))
+    if name in layer.values:
+        return layer.base / layer.values[name]
+    return layer.base / layer.values["certs"] / _FILES_OF_CERTS[name]
+
+
+def _origin(layer: _Layer, name: str) -> str:
+    return layer.origin.format(flag=name.replace("_", "-"), variable=_variable(name), name=name)
+
+
+def _file_layer(path: Path) -> _Layer:
+    values: dict[str, str] = {}
+    for key, value in _read(path).items():
+        if key not in _KEYS:
+            raise ConfigError(f"{path}: there is no setting {key!r}; {_nearest(str(key))}")
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{path}: {key} must be text; put it in quotes")
+        values[_KEYS[key]] = value
+    return _Layer(values, f"{path}".replace("{", "{{").replace("}", "}}") + ": {name}", path.parent)
+
+
+def _read(path: Path) -> dict[object, object]:
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"the configuration file {path} can't be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"the configuration file {path} is not YAML{where}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"the configuration file {path} must hold a setting a line, such as listen: localhost:50051")
+    return content
+
+
+def _nearest(key: str) -> str:
+    by_lower_case = {right.lower(): right for right in _KEYS}
+    near = difflib.get_close_matches(key.lower(), by_lower_case, n=1, cutoff=0.5)
+    return f"did you mean {by_lower_case[near[0]]!r}?" if near else f"there are {', '.join(_KEYS)}"

@@ -1,0 +1,128 @@
+"""The engine's objects as messages of the API."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2
+from jobworker_lib import Chunk, JobStatus, Limits, Reason, State
+from jobworker_server.errors import InvalidRequestError
+
+STATES = {
+    State.STARTING: job_pb2.JOB_STATE_STARTING,
+    State.RUNNING: job_pb2.JOB_STATE_RUNNING,
+    State.EXITED: job_pb2.JOB_STATE_EXITED,
+    State.STOPPED: job_pb2.JOB_STATE_STOPPED,
+    State.FAILED: job_pb2.JOB_STATE_FAILED,
+    State.LOST: job_pb2.JOB_STATE_LOST,
+}
+REASONS = {
+    Reason.EXITED: job_pb2.EXIT_REASON_EXITED,
+    Reason.STOPPED: job_pb2.EXIT_REASON_STOPPED,
+    Reason.TIMED_OUT: job_pb2.EXIT_REASON_TIMED_OUT,
+    Reason.OUT_OF_MEMORY: job_pb2.EXIT_REASON_OUT_OF_MEMORY,
+    Reason.OUTPUT_LIMIT: job_pb2.EXIT_REASON_OUTPUT_LIMIT,
+    Reason.FAILED_TO_START: job_pb2.EXIT_REASON_FAILED_TO_START,
+    Reason.LOST: job_pb2.EXIT_REASON_LOST,
+}
+STREAMS = {"stdout": output_pb2.OUTPUT_STREAM_STDOUT, "stderr": output_pb2.OUTPUT_STREAM_STDERR}
+
+# A message holds at most about this much, so that clients with gRPC's default bound of 4 MiB can take it. A chunk
+# weighs more than its data: a job may write a byte at a time.
+_LARGEST_OUTPUT_MESSAGE = 1 << 20
+_WEIGHT_OF_CHUNK = 48
+
+
+def job_message(status: JobStatus) -> job_pb2.Job:
+    """A job as the API tells of it; bytes that are not UTF-8 become U+FFFD."""
+    return job_pb2.Job(
+        id=status.id,
+        argv=map(_text, status.argv),
+        cwd=_text(status.cwd),
+        owner=_text(status.owner),
+        labels={_text(key): _text(value) for key, value in status.labels.items()},
+        limits=_limits_message(status.limits),
+        timeout=None if status.timeout is None else _duration(status.timeout),
+        state=STATES[status.state],
+        created_at=_timestamp(status.created_ns),
+        started_at=_moment(status.started_at),
+        ended_at=_moment(status.ended_at),
+        exit_code=status.exit_code,
+        signal=status.signal,
+        reason=REASONS[status.reason] if status.reason else job_pb2.EXIT_REASON_UNSPECIFIED,
+        error=_text(status.error or ""),
+        output_bytes=status.output_bytes,
+    )
+
+
+def output_messages(batch: Iterable[Chunk]) -> Iterator[worker_service_pb2.GetOutputResponse]:
+    """A batch of output, in as few messages as can be sent."""
+    chunks: list[output_pb2.OutputChunk] = []
+    weight = 0
+    for chunk in batch:
+        weight += len(chunk.data) + _WEIGHT_OF_CHUNK
+        if chunks and weight > _LARGEST_OUTPUT_MESSAGE:
+            yield worker_service_pb2.GetOutputResponse(chunks=chunks)
+            chunks, weight = [], len(chunk.data) + _WEIGHT_OF_CHUNK
+        chunks.append(_chunk_message(chunk))
+    if chunks:
+        yield worker_service_pb2.GetOutputResponse(chunks=chunks)
+
+
+def seconds(field: str, duration: Duration) -> float:
+    """The seconds of a duration in a request.
+
+    Raises:
+        InvalidRequestError: it is negative, or not a well-formed duration.
+    """
+    if duration.seconds < 0 or not 0 <= duration.nanos < 1_000_000_000:
+        raise InvalidRequestError(field, "give a duration of 0 or more")
+    return duration.seconds + duration.nanos / 1e9
+
+
+def limits(message: job_pb2.Limits) -> Limits:
+    """The limits of a request."""
+    return Limits(
+        memory_bytes=message.memory_bytes if message.HasField("memory_bytes") else None,
+        cpus=message.cpus if message.HasField("cpus") else None,
+        pids=message.pids if message.HasField("pids") else None,
+    )
+
+
+def _limits_message(limits: Limits) -> job_pb2.Limits | None:
+    if limits == Limits():
+        return None
+    return job_pb2.Limits(memory_bytes=limits.memory_bytes, cpus=limits.cpus, pids=limits.pids)
+
+
+def _chunk_message(chunk: Chunk) -> output_pb2.OutputChunk:
+    return output_pb2.OutputChunk(
+        data=chunk.data, stream=STREAMS[chunk.stream], offset=chunk.offset, time=_timestamp(chunk.time_ns)
+    )
+
+
+def _timestamp(ns: int) -> Timestamp:
+    seconds, nanos = divmod(ns, 1_000_000_000)
+    return Timestamp(seconds=seconds, nanos=nanos)
+
+
+def _moment(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    moment = Timestamp()
+    moment.FromDatetime(time)
+    return moment
+
+
+def _duration(value: float) -> Duration:
+    fraction, whole = math.modf(value)
+    return Duration(seconds=int(whole), nanos=int(fraction * 1e9))
+
+
+def _text(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

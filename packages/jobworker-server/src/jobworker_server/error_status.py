@@ -1,0 +1,105 @@
+"""How an error is answered: the one table from errors to gRPC status codes and ``google.rpc.ErrorInfo`` reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_status.rpc_status import to_status
+
+from jobworker_lib import (
+    ArgumentsTooLongError,
+    CommandNotExecutableError,
+    CommandNotFoundError,
+    InvalidArgumentError,
+    JobNotFoundError,
+    JobNotRunningError,
+    JobRunningError,
+    LimitNotEnforceableError,
+    StartError,
+    WorkingDirectoryError,
+)
+from jobworker_server import errors
+
+DOMAIN = "jobworker"
+
+_INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
+_FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+
+_CALL_CODES: dict[type[errors.CallError], grpc.StatusCode] = {
+    errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
+    errors.InvalidRequestError: _INVALID_ARGUMENT,
+    errors.ShutdownError: grpc.StatusCode.UNAVAILABLE,
+}
+
+_ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
+    InvalidArgumentError: (_INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    JobNotFoundError: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
+    JobNotRunningError: (_FAILED_PRECONDITION, "JOB_NOT_RUNNING"),
+    JobRunningError: (_FAILED_PRECONDITION, "JOB_RUNNING"),
+    LimitNotEnforceableError: (_FAILED_PRECONDITION, "LIMIT_NOT_ENFORCEABLE"),
+    CommandNotFoundError: (_FAILED_PRECONDITION, "COMMAND_NOT_FOUND"),
+    CommandNotExecutableError: (_FAILED_PRECONDITION, "COMMAND_NOT_EXECUTABLE"),
+    WorkingDirectoryError: (_FAILED_PRECONDITION, "BAD_WORKING_DIRECTORY"),
+    ArgumentsTooLongError: (_INVALID_ARGUMENT, "ARGUMENTS_TOO_LONG"),
+    StartError: (_FAILED_PRECONDITION, "START_FAILED"),
+}
+
+# A message is sent up to three times: as a percent-encoded header, which can triple it, and in the base64 of the
+# details. Clients refuse headers over 8 KiB.
+_LONGEST_MESSAGE = 1024
+
+
+def status_of(error: Exception) -> grpc.Status | None:
+    """The status that tells a client of ``error``; None where it is a fault of ours, of which clients learn nothing."""
+    if isinstance(error, errors.CallError):
+        return _status(_CALL_CODES[type(error)], error.reason, error)
+    for kind in type(error).__mro__:
+        if kind in _ENGINE_ERRORS:
+            return _status(*_ENGINE_ERRORS[kind], error)
+    return None
+
+
+def internal_status(error_id: str) -> grpc.Status:
+    """The status of a fault of ours; its details are in the log under ``error_id``."""
+    fault = errors.CallError("INTERNAL", f"a fault of the server; its log has the details under {error_id}")
+    return _status(grpc.StatusCode.INTERNAL, fault.reason, fault, error_id=error_id)
+
+
+def _status(code: grpc.StatusCode, reason: str, error: Exception, **metadata: str) -> grpc.Status:
+    details = [_error_info(reason, error, metadata), *_field_violations(error)]
+    number: int = code.value[0]
+    status: grpc.Status = to_status(Status(code=number, message=_bounded(str(error)), details=map(_packed, details)))
+    return status
+
+
+def _error_info(reason: str, error: Exception, metadata: dict[str, str]) -> ErrorInfo:
+    if isinstance(error, JobNotFoundError | JobNotRunningError | JobRunningError | StartError):
+        metadata["job_id"] = _bounded(error.job_id)
+    if isinstance(error, LimitNotEnforceableError):
+        metadata["limit"] = error.limit
+    return ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+
+
+def _field_violations(error: Exception) -> Iterator[BadRequest]:
+    if isinstance(error, InvalidArgumentError | errors.InvalidRequestError):
+        violation = BadRequest.FieldViolation(field=_bounded(error.field), description=_bounded(error.problem))
+        yield BadRequest(field_violations=[violation])
+
+
+def _packed(detail: Message) -> Any:
+    packed = Any()
+    packed.Pack(detail)
+    return packed
+
+
+def _bounded(text: str) -> str:
+    data = text.encode("utf-8", "replace")
+    if len(data) > _LONGEST_MESSAGE:
+        data = data[: _LONGEST_MESSAGE - 3] + b"..."
+    return data.decode("utf-8", "ignore")

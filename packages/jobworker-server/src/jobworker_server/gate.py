@@ -1,0 +1,123 @@
+"""What every call passes: identity, policy and the answer to errors, for unary and streaming RPCs alike.
+
+An RPC is served only as a :class:`Unary` or :class:`Stream`, neither of which can be made without its operation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from jobworker_lib import aio
+from jobworker_server import identity
+from jobworker_server.call import Call
+from jobworker_server.error_status import internal_status, status_of
+from jobworker_server.errors import PermissionDeniedError, UnauthenticatedError
+from jobworker_server.lifetime import Lifetimes
+from jobworker_server.policy import Operation, Policy, allowed_scope
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_log = logging.getLogger(__name__)
+
+
+class Gate:
+    """Lets through who may pass; everything that a call is held against is here.
+
+    ``unfinished`` holds what runs to its end although its caller may be gone.
+    """
+
+    def __init__(self, engine: aio.Engine, policy: Policy) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._lifetimes = Lifetimes()
+        self.unfinished: set[asyncio.Task[object]] = set()
+
+    def close(self) -> None:
+        """End the calls that are open, and let no other through: they fail with UNAVAILABLE."""
+        self._lifetimes.close()
+
+    @asynccontextmanager
+    async def admit(self, operation: Operation, context: Context) -> AsyncIterator[Call]:
+        """The call, where it may be made; whatever goes wrong in it is answered to the client here."""
+        try:
+            caller = identity.identify(context.auth_context())
+            scope = allowed_scope(self._policy, caller.role, operation)
+            async with self._lifetimes.of(caller) as lifetime:
+                yield Call(self._engine, caller, scope, lifetime, self.unfinished)
+        except Exception as error:  # noqa: BLE001  whatever it is, the client is answered, and a fault of ours logged
+            await _refuse(context, operation, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Generic[RequestT, ResponseT]):
+    """An RPC of one response."""
+
+    operation: Operation
+    request: type[RequestT]
+    answer: Callable[[Call, RequestT], Awaitable[ResponseT]]
+
+    def handler(self, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
+        """What gRPC calls, behind the gate."""
+
+        async def call(request: RequestT, context: Context) -> ResponseT | None:
+            async with gate.admit(self.operation, context) as admitted:
+                return await self.answer(admitted, request)
+            return None  # not reached: the gate has aborted the call
+
+        return grpc.unary_unary_rpc_method_handler(
+            call, request_deserializer=self.request.FromString, response_serializer=_serialize
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stream(Generic[RequestT, ResponseT]):
+    """An RPC of many responses; ``answer`` sends each by the function that it is given, which waits for the client."""
+
+    operation: Operation
+    request: type[RequestT]
+    answer: Callable[[Call, RequestT, Callable[[ResponseT], Awaitable[None]]], Awaitable[None]]
+
+    def handler(self, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
+        """What gRPC calls, behind the gate."""
+
+        async def call(request: RequestT, context: Context) -> None:
+            async with gate.admit(self.operation, context) as admitted:
+
+                async def send(response: ResponseT) -> None:
+                    with admitted.lifetime.held():
+                        await context.write(response)
+
+                await self.answer(admitted, request, send)
+
+        return grpc.unary_stream_rpc_method_handler(
+            call, request_deserializer=self.request.FromString, response_serializer=_serialize
+        )
+
+
+Rpc = Unary[Any, Any] | Stream[Any, Any]
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+async def _refuse(context: Context, operation: Operation, error: Exception) -> None:
+    status = status_of(error)
+    if status is None:
+        error_id = secrets.token_hex(8)
+        _log.error("error %s in %s called from %s", error_id, operation, context.peer(), exc_info=error)
+        status = internal_status(error_id)
+    elif isinstance(error, UnauthenticatedError | PermissionDeniedError):
+        _log.warning("refused %s called from %s: %s", operation, context.peer(), error)
+    await context.abort_with_status(status)

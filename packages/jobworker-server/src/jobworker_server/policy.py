@@ -1,0 +1,71 @@
+"""Who may do what: for each role, the scope of each operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+
+from jobworker_server.errors import PermissionDeniedError
+
+
+class Operation(StrEnum):
+    """What a call does; each RPC is one of these."""
+
+    START = "start"
+    STOP = "stop"
+    SIGNAL = "signal"
+    DELETE = "delete"
+    QUERY = "query"
+    LIST = "list"
+    WAIT = "wait"
+    OUTPUT = "output"
+
+
+class Scope(Enum):
+    """Whose jobs an operation may be done on."""
+
+    NONE = "none"
+    OWN = "own"
+    ANY = "any"
+
+
+Policy = Mapping[str, Mapping[Operation, Scope]]
+"""For each role the scope of each operation; an operation that is not there is not allowed."""
+
+_CHANGES = (Operation.STOP, Operation.SIGNAL, Operation.DELETE)
+_LOOKS = (Operation.QUERY, Operation.LIST, Operation.WAIT)
+_FULL = dict.fromkeys(Operation, Scope.ANY)
+
+BUILT_IN: Policy = {
+    "full": _FULL,
+    "admin": _FULL,
+    "user": dict.fromkeys((Operation.START, *_CHANGES, *_LOOKS, Operation.OUTPUT), Scope.OWN),
+    "readonly": dict.fromkeys((*_LOOKS, Operation.OUTPUT), Scope.ANY),
+    "observer": dict.fromkeys(_LOOKS, Scope.ANY),
+}
+
+
+def allowed_scope(policy: Policy, role: str, operation: Operation) -> Scope:
+    """The scope in which ``role`` may do ``operation``; never ``Scope.NONE``.
+
+    Raises:
+        PermissionDeniedError: the policy does not know the role, or does not allow it the operation.
+    """
+    if role not in policy:
+        raise PermissionDeniedError("UNKNOWN_ROLE", f"this server knows no role {role!r}; ask for a certificate of one")
+    scope = policy[role].get(operation, Scope.NONE)
+    if scope is Scope.NONE:
+        raise PermissionDeniedError("NOT_ALLOWED", f"the role {role!r} does not allow to {_VERBS[operation]}")
+    return scope
+
+
+_VERBS = {
+    Operation.START: "start jobs",
+    Operation.STOP: "stop jobs",
+    Operation.SIGNAL: "signal jobs",
+    Operation.DELETE: "delete jobs",
+    Operation.QUERY: "query jobs",
+    Operation.LIST: "list jobs",
+    Operation.WAIT: "wait for jobs",
+    Operation.OUTPUT: "read the output of jobs",
+}

@@ -1,0 +1,48 @@
+"""Start: runs a command as a job of the caller."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from jobworker.v1.worker_service_pb2 import StartRequest, StartResponse
+from jobworker_server import convert
+from jobworker_server.call import Call
+from jobworker_server.errors import InvalidRequestError
+from jobworker_server.gate import Unary
+from jobworker_server.policy import Operation
+
+
+async def _start(call: Call, request: StartRequest) -> StartResponse:
+    job = await call.finish(
+        call.engine.start(
+            request.argv,
+            cwd=_working_directory(request.cwd),
+            env=request.env,
+            timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
+            limits=convert.limits(request.limits),
+            labels=request.labels,
+            owner=call.caller.name,
+            request_id=request.request_id or None,
+        )
+    )
+    call.log("started", job.id)
+    return StartResponse(job=convert.job_message(await job.status()))
+
+
+def _working_directory(cwd: str) -> str:
+    if not cwd:
+        return _home()
+    if not cwd.startswith("/"):
+        raise InvalidRequestError("cwd", "give an absolute path; it is one of the server's host")
+    return cwd
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:  # containers often run as a user without an entry
+        return "/"
+
+
+RPC = Unary(Operation.START, StartRequest, _start)

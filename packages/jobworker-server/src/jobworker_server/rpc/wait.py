@@ -1,0 +1,40 @@
+"""Wait: answers when jobs have ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from jobworker.v1.worker_service_pb2 import WaitRequest, WaitResponse
+from jobworker_lib import aio
+from jobworker_server import convert
+from jobworker_server.call import Call
+from jobworker_server.errors import InvalidRequestError
+from jobworker_server.gate import Unary
+from jobworker_server.policy import Operation
+
+_MOST_JOBS = 1000
+
+
+async def _wait(call: Call, request: WaitRequest) -> WaitResponse:
+    if not 1 <= len(request.job_ids) <= _MOST_JOBS:
+        raise InvalidRequestError("job_ids", f"give 1 to {_MOST_JOBS} ids")
+    jobs = [await call.job(job_id) for job_id in request.job_ids]
+    await _until_ended(jobs, asyncio.FIRST_COMPLETED if request.any else asyncio.FIRST_EXCEPTION)
+    statuses = [await job.status() for job in jobs]
+    return WaitResponse(jobs=[convert.job_message(status) for status in statuses if status.state.ended])
+
+
+async def _until_ended(jobs: Sequence[aio.Job], return_when: str) -> None:
+    waits = [asyncio.create_task(job.wait()) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(waits, return_when=return_when)
+        for wait in done:
+            wait.result()  # raises, where a job was deleted meanwhile
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+RPC = Unary(Operation.WAIT, WaitRequest, _wait)

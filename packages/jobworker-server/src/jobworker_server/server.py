@@ -1,0 +1,75 @@
+"""A server from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from jobworker_lib import aio
+from jobworker_server import policy, service
+from jobworker_server.errors import ListenError
+from jobworker_server.gate import Gate
+from jobworker_server.listening import Address, free_addresses
+from jobworker_server.tls import MutualTls
+
+_GRACE = 2.0
+"""Seconds that a stopping server gives its clients to take the end of their calls."""
+
+_OPTIONS = [("grpc.so_reuseport", 0)]  # a port that another server has must be refused, not shared
+
+
+class Server:
+    """Serves an engine's jobs. As a context manager it takes calls within the block.
+
+    The engine is the caller's: it is not closed with the server, and jobs run on.
+    """
+
+    def __init__(self, engine: aio.Engine, tls: MutualTls, listen: Address) -> None:
+        self._gate = Gate(engine, policy.BUILT_IN)
+        self._tls = tls
+        self._listen = listen
+
+    async def start(self) -> Address:
+        """Begin to take calls, and tell where: the address that was asked for, with the real port.
+
+        Raises:
+            ListenError: the address can't be listened on.
+        """
+        self._grpc = grpc.aio.server(options=_OPTIONS)
+        service.add_to(self._grpc, self._gate)
+        addresses = free_addresses(self._listen)
+        for address in addresses:
+            try:
+                self._grpc.add_secure_port(str(address), self._tls.server_credentials())
+            except RuntimeError:
+                raise ListenError(f"can't listen on {address}: it was taken a moment ago; try again") from None
+        await self._grpc.start()
+        return Address(self._listen.host, addresses[0].port)
+
+    async def stop(self) -> None:
+        """Take no more calls, and end those that are open with UNAVAILABLE; done in a few seconds at most."""
+        self._gate.close()
+        await self._grpc.stop(_GRACE)
+        for task in self._gate.unfinished:
+            task.cancel()
+        await asyncio.gather(*self._gate.unfinished, return_exceptions=True)
+
+    def reload(self) -> None:
+        """Take the certificates from their files again; connections that are open stay.
+
+        Raises:
+            CertificateError: they can't be used; the old ones stay in use.
+        """
+        self._tls.reload()
+
+    async def __aenter__(self) -> Self:
+        self.address = await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()

@@ -1,0 +1,123 @@
+"""Where settings come from, which source wins, and what is said of bad ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobworker_server.config import Settings, resolve
+from jobworker_server.errors import ConfigError
+from jobworker_server.listening import Address
+
+FLAGS = ("listen", "certs", "ca", "cert", "key", "state_dir")
+
+
+def settings(
+    flags: dict[str, str] | None = None, environ: dict[str, str] | None = None, config: Path | None = None
+) -> Settings:
+    return resolve(dict.fromkeys(FLAGS) | (flags or {}), environ or {}, config)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "server.yaml"
+
+
+def problem_of(config: Path, text: str) -> str:
+    config.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        settings(config=config)
+    return str(caught.value)
+
+
+def test_defaults() -> None:
+    found = settings()
+    assert found.listen == Address("localhost", 50051)
+    assert (found.files.ca, found.files.cert, found.files.key) == (
+        Path("certs/ca.pem"),
+        Path("certs/server.pem"),
+        Path("certs/server.key"),
+    )
+    assert found.state_dir is None
+
+
+def test_flags_beat_the_environment_which_beats_the_file(config: Path) -> None:
+    config.write_text("listen: file:3\nstateDir: /file\ncerts: /file")
+    environ = {"JOBWORKER_LISTEN": "environment:2", "JOBWORKER_STATE_DIR": "/environment"}
+    found = settings({"listen": "flag:1"}, environ, config)
+    assert found.listen == Address("flag", 1)
+    assert found.state_dir == Path("/environment")
+    assert found.files.ca == Path("/file/ca.pem")
+
+
+def test_a_directory_of_certificates_beats_single_files_of_lesser_sources() -> None:
+    found = settings({"certs": "/flag"}, {"JOBWORKER_KEY": "/environment/key"})
+    assert found.files.key == Path("/flag/server.key")
+
+
+def test_a_single_file_beats_the_directory_of_the_same_source() -> None:
+    found = settings({"certs": "/flag", "key": "/other/key"})
+    assert (found.files.key, found.files.cert) == (Path("/other/key"), Path("/flag/server.pem"))
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    assert settings(environ={"JOBWORKER_LISTEN": ""}).listen.port == 50051
+
+
+def test_paths_in_the_file_are_relative_to_it(config: Path) -> None:
+    config.write_text("certs: here\nkey: ../key\nstateDir: state")
+    found = settings(config=config)
+    assert found.files.ca == config.parent / "here/ca.pem"
+    assert found.files.key == config.parent / "../key"
+    assert found.state_dir == config.parent / "state"
+
+
+def test_an_empty_file_says_nothing(config: Path) -> None:
+    config.write_text("# nothing yet\n")
+    assert settings(config=config) == settings()
+
+
+@pytest.mark.parametrize(("key", "nearest"), [("lisen", "listen"), ("state_dir", "stateDir"), ("CA", "ca")])
+def test_an_unknown_key_is_refused_with_the_nearest_right_one(config: Path, key: str, nearest: str) -> None:
+    problem = problem_of(config, f"{key}: value")
+    assert repr(key) in problem
+    assert f"did you mean {nearest!r}?" in problem
+
+
+def test_an_unknown_key_like_none_is_answered_with_all(config: Path) -> None:
+    assert "there are listen, certs, ca, cert, key, stateDir" in problem_of(config, "zzzzzz: value")
+
+
+@pytest.mark.parametrize("text", ["listen: 50051", "listen: [a, b]", "certs:", "key: ''", "7: x", "listen: true"])
+def test_a_value_of_the_wrong_kind_is_refused(config: Path, text: str) -> None:
+    assert str(config) in problem_of(config, text)
+
+
+@pytest.mark.parametrize("text", ["- listen", "listen", "{", "a: b: c", "\x00", "!!python/object:os.system {}"])
+def test_what_is_no_mapping_is_refused(config: Path, text: str) -> None:
+    assert str(config) in problem_of(config, text)
+
+
+def test_bytes_that_are_no_text_are_refused(config: Path) -> None:
+    config.write_bytes(b"listen: \xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        settings(config=config)
+
+
+def test_a_missing_file_is_refused(config: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        settings(config=config)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "origin"),
+    [({"listen": "here"}, {}, "--listen: "), ({}, {"JOBWORKER_LISTEN": "here"}, "JOBWORKER_LISTEN: ")],
+)
+def test_a_bad_address_is_refused_with_its_source(flags: dict[str, str], environ: dict[str, str], origin: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{origin}'here' is not an address"):
+        settings(flags, environ)
+
+
+def test_a_bad_address_of_the_file_is_refused_with_its_place(config: Path) -> None:
+    assert problem_of(config, "listen: here").startswith(f"{config}: listen: 'here' is not an address")

@@ -1,0 +1,113 @@
+"""Between the engine's objects and the messages of the API."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from jobworker.v1 import job_pb2, output_pb2
+from jobworker_lib import Chunk, JobStatus, Limits, Reason, State
+from jobworker_server import convert
+from jobworker_server.errors import InvalidRequestError
+
+MOMENT = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
+MOMENT_NS = 1_777_863_721_123_456_000
+
+
+def chunk(size: int, offset: int = 0) -> Chunk:
+    return Chunk(data=b"x" * size, stream="stdout", offset=offset, time_ns=MOMENT_NS)
+
+
+def test_a_job_that_has_ended_is_told_whole() -> None:
+    status = JobStatus(
+        id="id",
+        argv=("sh", "-c", "exit 3"),
+        cwd="/",
+        owner="ann",
+        labels={"team": "a"},
+        limits=Limits(memory_bytes=1 << 40, cpus=0.5, pids=7),
+        timeout=1.25,
+        state=State.EXITED,
+        created_ns=MOMENT_NS,
+        started_at=MOMENT,
+        ended_at=MOMENT,
+        exit_code=0,
+        reason=Reason.EXITED,
+        output_bytes=1 << 40,
+    )
+    job = convert.job_message(status)
+    assert (job.id, list(job.argv), job.cwd, job.owner) == ("id", ["sh", "-c", "exit 3"], "/", "ann")
+    assert dict(job.labels) == {"team": "a"}
+    assert (job.limits.memory_bytes, job.limits.cpus, job.limits.pids) == (1 << 40, 0.5, 7)
+    assert job.timeout == Duration(seconds=1, nanos=250_000_000)
+    assert job.state == job_pb2.JOB_STATE_EXITED
+    assert {job.created_at.ToNanoseconds(), job.started_at.ToNanoseconds(), job.ended_at.ToNanoseconds()} == {MOMENT_NS}
+    assert job.HasField("exit_code")
+    assert job.exit_code == 0
+    assert not job.HasField("signal")
+    assert job.reason == job_pb2.EXIT_REASON_EXITED
+    assert job.output_bytes == 1 << 40
+
+
+def test_what_a_running_job_does_not_have_is_not_set() -> None:
+    job = convert.job_message(
+        JobStatus(id="id", argv=("true",), cwd="/", owner="ann", state=State.STARTING, created_ns=MOMENT_NS)
+    )
+    for name in ("started_at", "ended_at", "exit_code", "signal", "timeout", "limits", "usage"):
+        assert not job.HasField(name), name
+    assert job.reason == job_pb2.EXIT_REASON_UNSPECIFIED
+
+
+def test_bytes_that_are_not_utf8_do_not_break_a_message() -> None:
+    status = JobStatus(
+        id="id", argv=("caf\udce9", "ä"), cwd="/\udcff", owner="ann", state=State.RUNNING, created_ns=MOMENT_NS
+    )
+    job = job_pb2.Job.FromString(convert.job_message(status).SerializeToString())
+    assert list(job.argv) == ["caf\ufffd", "ä"]
+    assert job.cwd == "/\ufffd"
+
+
+def test_each_state_reason_and_stream_of_the_engine_has_one_of_the_api() -> None:
+    assert convert.STATES.keys() == set(State)
+    assert convert.REASONS.keys() == set(Reason)
+    assert set(convert.STATES.values()) == set(job_pb2.JobState.values()) - {0}
+    assert set(convert.REASONS.values()) == set(job_pb2.ExitReason.values()) - {0}
+    assert set(convert.STREAMS.values()) == set(output_pb2.OutputStream.values()) - {0}
+
+
+def test_a_batch_is_one_message_where_it_can_be() -> None:
+    (message,) = convert.output_messages([chunk(3), Chunk(data=b"e", stream="stderr", offset=3, time_ns=MOMENT_NS)])
+    first, second = message.chunks
+    assert (first.data, first.stream, first.offset) == (b"xxx", output_pb2.OUTPUT_STREAM_STDOUT, 0)
+    assert (second.data, second.stream, second.offset) == (b"e", output_pb2.OUTPUT_STREAM_STDERR, 3)
+    assert first.time.ToNanoseconds() == MOMENT_NS
+
+
+def test_an_empty_batch_is_no_message() -> None:
+    assert list(convert.output_messages([])) == []
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 100_000), (1000, 5000), (1 << 20, 3)])
+def test_messages_stay_small_enough_for_clients(size: int, count: int) -> None:
+    batch = [chunk(size, number * size) for number in range(count)]
+    messages = list(convert.output_messages(batch))
+    assert max(message.ByteSize() for message in messages) < 1.1 * (1 << 20)
+    assert [chunk.offset for message in messages for chunk in message.chunks] == [chunk.offset for chunk in batch]
+
+
+def test_a_duration_is_its_seconds() -> None:
+    assert convert.seconds("timeout", Duration(seconds=2, nanos=500_000_000)) == 2.5
+
+
+@pytest.mark.parametrize(("seconds", "nanos"), [(-1, 0), (0, -1), (0, 1_000_000_000), (1, -5), (-(1 << 63), 0)])
+def test_a_duration_that_is_none_is_refused(seconds: int, nanos: int) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        convert.seconds("timeout", Duration(seconds=seconds, nanos=nanos))
+    assert caught.value.field == "timeout"
+
+
+def test_limits_are_taken_over_where_they_are_set() -> None:
+    assert convert.limits(job_pb2.Limits(memory_bytes=0, cpus=0.5)) == Limits(memory_bytes=0, cpus=0.5)
+    assert convert.limits(job_pb2.Limits()) == Limits()

@@ -1,0 +1,139 @@
+"""What every call passes, whichever RPC it is of."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from jobworker.v1 import worker_service_pb2
+from jobworker.v1.worker_service_pb2 import QueryStatusRequest, QueryStatusResponse
+from jobworker_lib import aio
+from jobworker_server import service
+from jobworker_server.call import Call
+from jobworker_server.credentials import CredentialFiles
+from jobworker_server.gate import Rpc, Stream, Unary
+from jobworker_server.listening import Address
+from jobworker_server.policy import Operation
+from jobworker_server.server import Server
+from jobworker_server.tls import MutualTls
+from server_testing import TIMEOUT, Authority, failing
+
+METHODS = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].methods_by_name
+
+
+def test_each_method_of_the_api_is_served_with_its_types() -> None:
+    assert set(service.RPCS) == set(METHODS)
+    for name, method in METHODS.items():
+        rpc = service.RPCS[name]
+        assert rpc.request.DESCRIPTOR is method.input_type
+        assert isinstance(rpc, Stream if method.server_streaming else Unary)
+
+
+def test_each_method_of_the_api_has_an_operation_of_its_own() -> None:
+    assert {rpc.operation for rpc in service.RPCS.values()} == set(Operation)
+
+
+@pytest.mark.parametrize("kind", [Unary, Stream])
+def test_an_rpc_can_not_be_made_without_its_operation(kind: type[object]) -> None:
+    assert inspect.signature(kind).parameters["operation"].default is inspect.Parameter.empty
+
+
+@asynccontextmanager
+async def serving(certs: Path, state_dir: Path, authority: Authority, role: str) -> AsyncIterator[grpc.aio.Channel]:
+    """A server in this process, and a channel to it."""
+    tls = MutualTls(CredentialFiles(certs / "ca.pem", certs / "server.pem", certs / "server.key"))
+    pair = authority.client("ann", role)
+    credentials = grpc.ssl_channel_credentials(authority.ca.cert_pem, pair.key_pem, pair.cert_pem)
+    async with (
+        aio.Engine(state_dir) as engine,
+        Server(engine, tls, Address("localhost", 0)) as server,
+        grpc.aio.secure_channel(str(server.address), credentials) as channel,
+    ):
+        yield channel
+
+
+Call_ = Callable[[grpc.aio.Channel], Awaitable[object]]
+
+
+@pytest.fixture
+def run(server_certs: Path, tmp_path: Path, authority: Authority) -> Callable[[Call_, str], None]:
+    """Runs something that is given a channel to a server in this process."""
+
+    def run(work: Call_, role: str) -> None:
+        async def main() -> None:
+            async with serving(server_certs, tmp_path, authority, role) as channel:
+                await asyncio.wait_for(work(channel), TIMEOUT)
+
+        asyncio.run(main())
+
+    return run
+
+
+async def call(channel: grpc.aio.Channel, method: str) -> bytes:
+    return await channel.unary_unary(method)(QueryStatusRequest(job_id="x").SerializeToString())
+
+
+@pytest.mark.parametrize("method", ["/jobworker.v1.WorkerService/Attach", "/jobworker.v1.Other/Start", "/", "/a"])
+def test_a_method_that_is_not_in_the_table_does_not_exist(run: Callable[[Call_, str], None], method: str) -> None:
+    with failing() as failure:
+        run(lambda channel: call(channel, method), "full")
+    assert failure.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def _fault(*_: object) -> QueryStatusResponse:
+    raise RuntimeError("the details\nof the fault")
+
+
+async def _fault_in_stream(_call: Call, _request: Message, send: Callable[[Message], Awaitable[None]]) -> None:
+    await send(QueryStatusResponse())
+    raise RuntimeError("the details\nof the fault")
+
+
+FAULTS: dict[str, Rpc] = {
+    "unary": Unary(Operation.QUERY, QueryStatusRequest, _fault),
+    "stream": Stream(Operation.QUERY, QueryStatusRequest, _fault_in_stream),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_of_ours_is_told_by_an_id_that_is_in_the_log(
+    run: Callable[[Call_, str], None], kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "RPCS", {"QueryStatus": FAULTS[kind]})
+
+    async def work(channel: grpc.aio.Channel) -> None:
+        async for _ in channel.unary_stream("/jobworker.v1.WorkerService/QueryStatus")(b""):
+            pass
+
+    with failing() as failure:
+        run(work, "full")
+    assert (failure.code, failure.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert "details\nof" not in failure.message
+    assert failure.metadata is not None
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert failure.metadata["error_id"] in record.getMessage()
+    assert record.exc_info is not None
+    assert "the details" in str(record.exc_info[1])
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_who_may_not_call_gets_no_further(
+    run: Callable[[Call_, str], None], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "RPCS", {"QueryStatus": FAULTS[kind]})
+
+    async def work(channel: grpc.aio.Channel) -> None:
+        async for _ in channel.unary_stream("/jobworker.v1.WorkerService/QueryStatus")(b""):
+            pass
+
+    with failing() as failure:
+        run(work, "stranger")
+    assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "UNKNOWN_ROLE")

@@ -1,0 +1,175 @@
+"""The command and its process: flags, readiness, signals, and jobs that outlive it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+
+from jobworker.v1 import job_pb2
+from jobworker.v1.worker_service_pb2 import GetOutputRequest, WaitRequest
+from server_testing import TIMEOUT, Authority, Client, ServerProcess, failing, wait_until
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "jobworker_server", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert (result.returncode, result.stdout) == (0, "jobworker-server 0.1.0\n")
+
+
+def test_help_names_each_flag() -> None:
+    result = run("--help")
+    assert result.returncode == 0
+    for flag in ("--listen", "--certs", "--ca", "--cert", "--key", "--state-dir", "--config", "--version"):
+        assert flag in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--bogus"], ["argument"], ["--listen"], ["--listen", "nowhere"]])
+def test_wrong_usage_leaves_with_2(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_a_bad_configuration_file_leaves_with_2(tmp_path: Path) -> None:
+    path = tmp_path / "server.yaml"
+    path.write_text("lissen: localhost:0")
+    result = run("--config", str(path))
+    assert result.returncode == 2
+    assert result.stderr == f"jobworker-server: {path}: there is no setting 'lissen'; did you mean 'listen'?\n"
+
+
+def test_missing_certificates_are_named_with_the_command_that_makes_them(tmp_path: Path) -> None:
+    result = run("--certs", str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr.startswith(
+        f"jobworker-server: {tmp_path}/ca.pem does not exist; make it with jobworker-pki init"
+    )
+
+
+def test_a_taken_port_leaves_with_1(server_certs: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = run("--listen", address, "--certs", str(server_certs), "--state-dir", str(tmp_path))
+    assert result.returncode == 1
+    assert f"can't listen on {address}: Address already in use" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_is_not_shared_with_another_server(server: ServerProcess, server_certs: Path, tmp_path: Path) -> None:
+    result = run("--listen", server.address, "--certs", str(server_certs), "--state-dir", str(tmp_path))
+    assert result.returncode == 1
+    assert "Address already in use" in result.stderr
+
+
+def test_a_state_directory_that_can_not_be_used_leaves_with_1(server_certs: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run("--listen", "localhost:0", "--certs", str(server_certs), "--state-dir", str(tmp_path / "file/state"))
+    assert result.returncode == 1
+    assert str(tmp_path / "file") in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("listen", ["localhost:0", "127.0.0.1:0", "[::1]:0"])
+def test_calls_are_taken_where_the_ready_line_says(
+    listen: str, server_certs: Path, tmp_path: Path, authority: Authority
+) -> None:
+    with ServerProcess(server_certs, tmp_path, listen) as server:
+        assert server.address.rpartition(":")[0] == listen.rpartition(":")[0]
+        assert server.port > 0
+        client = Client(server.address, authority.client("ann", "full"), authority)
+        assert client.wait(client.start("true").id)[0].exit_code == 0
+        client.close()
+
+
+def test_localhost_is_served_on_ipv4_and_ipv6(server: ServerProcess) -> None:
+    families = {found[0] for found in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)}
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        if family in families:
+            socket.create_connection((host, server.port), TIMEOUT).close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_ends_streams_with_unavailable_and_leaves_jobs(
+    number: signal.Signals, server_certs: Path, tmp_path: Path, authority: Authority
+) -> None:
+    pair = authority.client("ann", "full")
+    go = tmp_path / "go"
+    script = f"echo before; until [ -e {go} ]; do sleep 0.05; done; echo after; exit 7"
+    with ServerProcess(server_certs, tmp_path / "state") as server:
+        client = Client(server.address, pair, authority)
+        job = client.start("sh", "-c", script)
+        chunks = client.chunks(job.id)
+        assert next(chunks).data == b"before\n"
+        waiting = client.stub.Wait.future(WaitRequest(job_ids=[job.id]), timeout=TIMEOUT)
+        client.wait(client.start("true").id)  # the call before it on the connection has arrived, then
+        server.send(number)
+        with failing() as failure:
+            list(chunks)
+        assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING"), failure
+        assert waiting.code() is grpc.StatusCode.UNAVAILABLE
+        assert server.process.wait(TIMEOUT) == 0
+        client.close()
+    go.touch()
+    with ServerProcess(server_certs, tmp_path / "state") as server:
+        client = Client(server.address, pair, authority)
+        (ended,) = client.wait(job.id)
+        assert (ended.state, ended.exit_code) == (job_pb2.JOB_STATE_EXITED, 7)
+        assert client.output(job.id) == b"before\nafter\n"
+        client.close()
+
+
+def test_a_stuck_client_does_not_hold_up_the_end(server_certs: Path, tmp_path: Path, authority: Authority) -> None:
+    with ServerProcess(server_certs, tmp_path / "state") as server:
+        client = Client(server.address, authority.client("ann", "full"), authority)
+        job = client.start("sh", "-c", "head -c 64M /dev/zero; sleep 1000")
+        stuck = client.stub.GetOutput(GetOutputRequest(job_id=job.id, follow=True))
+        next(stuck)
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 8
+        client.close()
+    with ServerProcess(server_certs, tmp_path / "state") as server:
+        client = Client(server.address, authority.client("ann", "full"), authority)
+        client.stop_all()
+        client.close()
+
+
+def test_a_client_that_is_gone_frees_its_reader(server: ServerProcess, full: Client, authority: Authority) -> None:
+    job = full.start("sh", "-c", "head -c 64M /dev/zero; sleep 1000")
+
+    def open_files_of_job() -> int:
+        return sum(job.id in path for path in server.open_files())
+
+    before = open_files_of_job()
+    client = Client(server.address, authority.client("ann", "full"), authority)
+    stream = client.stub.GetOutput(GetOutputRequest(job_id=job.id, follow=True))
+    next(stream)
+    wait_until(lambda: open_files_of_job() > before)
+    client.close()
+    wait_until(lambda: open_files_of_job() <= before)
+
+
+def test_the_key_must_be_closed_to_others(server_certs: Path, tmp_path: Path) -> None:
+    certs = Path(shutil.copytree(server_certs, tmp_path / "certs"))
+    (certs / "server.key").chmod(0o644)
+    result = run("--certs", str(certs), "--listen", "localhost:0", "--state-dir", str(tmp_path / "state"))
+    assert result.returncode == 1
+    assert f"chmod 600 {certs}/server.key" in result.stderr
