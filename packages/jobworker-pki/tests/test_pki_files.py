@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from datetime import timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobworker_pki import provisioning
+from jobworker_pki.authority import Authority
 from jobworker_pki.errors import AlreadyExistsError, AuthorityError, WriteError
 from jobworker_pki.files import PRIVATE, PUBLIC, NewFile, locked, publish
 from pki_testing import contents
@@ -183,3 +185,26 @@ def test_half_an_authority_is_never_completed_or_replaced_by_issuing(tmp_path: P
     with pytest.raises(AuthorityError, match=missing):
         provisioning.issue(tmp_path, "ann", "user", DAY, replace=True)
     assert contents(tmp_path) == before
+
+
+def test_whether_there_is_an_authority_is_decided_under_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_load = Authority.load
+    held: list[bool] = []
+
+    def watching(directory: Path) -> Authority | None:
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.append(False)
+        except BlockingIOError:
+            held.append(True)
+        finally:
+            os.close(descriptor)
+        return really_load(directory)
+
+    monkeypatch.setattr(Authority, "load", watching)
+    provisioning.issue(tmp_path, "ann", "user", DAY, replace=False)
+    provisioning.issue_server(tmp_path, [], replace=False)
+    assert held == [True, True]

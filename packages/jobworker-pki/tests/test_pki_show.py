@@ -177,11 +177,12 @@ def test_a_missing_file_a_directory_a_key_a_request_and_a_bundle(directory: Path
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
-def test_no_damage_to_a_certificate_ends_in_another_error(directory: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mask", [0xFF, 0x01, 0x80, 0x0F])
+def test_no_damage_to_a_certificate_ends_in_another_error(directory: Path, tmp_path: Path, mask: int) -> None:
     der = x509.load_pem_x509_certificate((directory / "server.pem").read_bytes()).public_bytes(Encoding.DER)
     path = tmp_path / "a.pem"
     for position in range(len(der)):
-        damaged = der[:position] + bytes([der[position] ^ 0xFF]) + der[position + 1 :]
+        damaged = der[:position] + bytes([der[position] ^ mask]) + der[position + 1 :]
         path.write_bytes(
             b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(damaged) + b"-----END CERTIFICATE-----\n"
         )

@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from jobworker_pki import issuing, role
 from jobworker_pki.errors import AuthorityError, UnreadableCertificateError
 from jobworker_pki.issuing import Credential, PrivateKey
-from jobworker_pki.reading import read_certificate
+from jobworker_pki.reading import MALFORMED, read_certificate
 
 STEM = "ca"
 SERVER_STEM = "server"
@@ -86,7 +86,7 @@ def _load_certificate(path: Path) -> x509.Certificate:
         problem = _problem(certificate)
     except UnreadableCertificateError as error:
         raise AuthorityError(f"the CA can't issue: {error}") from error
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except MALFORMED as error:
         raise AuthorityError(f"{path} can't be read as a certificate: {error}") from error
     if problem is not None:
         raise AuthorityError(f"{path} {problem}")

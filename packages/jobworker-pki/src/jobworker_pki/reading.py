@@ -6,10 +6,22 @@ import re
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from jobworker_pki.errors import UnreadableCertificateError
 
 MAX_FILE_BYTES = 1 << 20
+
+MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises for malformed certificates, on reading one or when it is asked what the certificate says."""
 
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _CERTIFICATE = b"CERTIFICATE"
@@ -23,7 +35,7 @@ def read_certificate(path: Path) -> x509.Certificate:
         raise UnreadableCertificateError(path, _what_it_is(labels))
     try:
         return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
+    except MALFORMED as error:
         raise UnreadableCertificateError(path, "the certificate is damaged") from error
 
 

@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jobworker_pki import issuing, role
 from jobworker_pki.errors import UnreadableCertificateError
-from jobworker_pki.reading import read_certificate
+from jobworker_pki.reading import MALFORMED, read_certificate
 
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _NAME_KINDS: dict[type[x509.GeneralName], str] = {
@@ -29,7 +29,7 @@ def show(path: Path) -> str:
     certificate = read_certificate(path)
     try:
         facts = describe(certificate)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except MALFORMED as error:
         raise UnreadableCertificateError(path, f"the certificate is malformed: {escape(str(error))}") from error
     width = max(len(label) for label in facts)
     return "\n".join(f"{label:<{width}}  {escape(value)}" for label, value in facts.items())
@@ -38,7 +38,7 @@ def show(path: Path) -> str:
 def describe(certificate: x509.Certificate) -> dict[str, str]:
     """Return the facts by their labels; values are as the certificate's maker wrote them, so may hold anything.
 
-    Raises ValueError, DuplicateExtension or UnsupportedGeneralNameType (both of cryptography.x509) if it is malformed.
+    Raises one of ``reading.MALFORMED`` if the certificate is malformed.
     """
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return {
