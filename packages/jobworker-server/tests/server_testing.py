@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from grpc_status.rpc_status import from_call
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo  # type: ignore[import-untyped]  # googleapis-common-protos has no types
+from grpc_status.rpc_status import from_call  # type: ignore[import-untyped]  # grpcio-status has no types
 
 from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2_grpc
 from jobworker.v1.worker_service_pb2 import GetOutputRequest, ListJobsRequest, StartRequest, StopRequest, WaitRequest

@@ -60,14 +60,14 @@ async def serving(certs: Path, state_dir: Path, authority: Authority, role: str)
         yield channel
 
 
-Call_ = Callable[[grpc.aio.Channel], Awaitable[object]]
+Work = Callable[[grpc.aio.Channel], Awaitable[object]]
 
 
 @pytest.fixture
-def run(server_certs: Path, tmp_path: Path, authority: Authority) -> Callable[[Call_, str], None]:
+def run(server_certs: Path, tmp_path: Path, authority: Authority) -> Callable[[Work, str], None]:
     """Runs something that is given a channel to a server in this process."""
 
-    def run(work: Call_, role: str) -> None:
+    def run(work: Work, role: str) -> None:
         async def main() -> None:
             async with serving(server_certs, tmp_path, authority, role) as channel:
                 await asyncio.wait_for(work(channel), TIMEOUT)
@@ -77,12 +77,13 @@ def run(server_certs: Path, tmp_path: Path, authority: Authority) -> Callable[[C
     return run
 
 
-async def call(channel: grpc.aio.Channel, method: str) -> bytes:
-    return await channel.unary_unary(method)(QueryStatusRequest(job_id="x").SerializeToString())
+async def call(channel: grpc.aio.Channel, method: str) -> None:
+    async for _ in channel.unary_stream(method, request_serializer=bytes)(b""):
+        pass
 
 
 @pytest.mark.parametrize("method", ["/jobworker.v1.WorkerService/Attach", "/jobworker.v1.Other/Start", "/", "/a"])
-def test_a_method_that_is_not_in_the_table_does_not_exist(run: Callable[[Call_, str], None], method: str) -> None:
+def test_a_method_that_is_not_in_the_table_does_not_exist(run: Callable[[Work, str], None], method: str) -> None:
     with failing() as failure:
         run(lambda channel: call(channel, method), "full")
     assert failure.code is grpc.StatusCode.UNIMPLEMENTED
@@ -105,16 +106,12 @@ FAULTS: dict[str, Rpc] = {
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_of_ours_is_told_by_an_id_that_is_in_the_log(
-    run: Callable[[Call_, str], None], kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: Callable[[Work, str], None], kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(service, "RPCS", {"QueryStatus": FAULTS[kind]})
 
-    async def work(channel: grpc.aio.Channel) -> None:
-        async for _ in channel.unary_stream("/jobworker.v1.WorkerService/QueryStatus")(b""):
-            pass
-
     with failing() as failure:
-        run(work, "full")
+        run(lambda channel: call(channel, "/jobworker.v1.WorkerService/QueryStatus"), "full")
     assert (failure.code, failure.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "details\nof" not in failure.message
     assert failure.metadata is not None
@@ -126,14 +123,10 @@ def test_a_fault_of_ours_is_told_by_an_id_that_is_in_the_log(
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_who_may_not_call_gets_no_further(
-    run: Callable[[Call_, str], None], kind: str, monkeypatch: pytest.MonkeyPatch
+    run: Callable[[Work, str], None], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "RPCS", {"QueryStatus": FAULTS[kind]})
 
-    async def work(channel: grpc.aio.Channel) -> None:
-        async for _ in channel.unary_stream("/jobworker.v1.WorkerService/QueryStatus")(b""):
-            pass
-
     with failing() as failure:
-        run(work, "stranger")
+        run(lambda channel: call(channel, "/jobworker.v1.WorkerService/QueryStatus"), "stranger")
     assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "UNKNOWN_ROLE")

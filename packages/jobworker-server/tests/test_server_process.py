@@ -8,13 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 
 from jobworker.v1 import job_pb2
-from jobworker.v1.worker_service_pb2 import GetOutputRequest, WaitRequest
+from jobworker.v1.worker_service_pb2 import GetOutputRequest, StartRequest, WaitRequest
+from jobworker.v1.worker_service_pb2_grpc import WorkerServiceStub
 from server_testing import TIMEOUT, Authority, Client, ServerProcess, failing, wait_until
 
 
@@ -27,6 +29,16 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=TIMEOUT,
         check=False,
     )
+
+
+@pytest.fixture
+def state_dir(server_certs: Path, tmp_path: Path, authority: Authority) -> Iterator[Path]:
+    """A state directory whose jobs are stopped when the test has ended, however it does."""
+    yield tmp_path / "state"
+    with ServerProcess(server_certs, tmp_path / "state") as server:
+        client = Client(server.address, authority.client("cleaner", "full"), authority)
+        client.stop_all()
+        client.close()
 
 
 def test_version() -> None:
@@ -108,12 +120,12 @@ def test_localhost_is_served_on_ipv4_and_ipv6(server: ServerProcess) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_ends_streams_with_unavailable_and_leaves_jobs(
-    number: signal.Signals, server_certs: Path, tmp_path: Path, authority: Authority
+    number: signal.Signals, server_certs: Path, tmp_path: Path, state_dir: Path, authority: Authority
 ) -> None:
     pair = authority.client("ann", "full")
     go = tmp_path / "go"
     script = f"echo before; until [ -e {go} ]; do sleep 0.05; done; echo after; exit 7"
-    with ServerProcess(server_certs, tmp_path / "state") as server:
+    with ServerProcess(server_certs, state_dir) as server:
         client = Client(server.address, pair, authority)
         job = client.start("sh", "-c", script)
         chunks = client.chunks(job.id)
@@ -128,7 +140,7 @@ def test_a_stop_ends_streams_with_unavailable_and_leaves_jobs(
         assert server.process.wait(TIMEOUT) == 0
         client.close()
     go.touch()
-    with ServerProcess(server_certs, tmp_path / "state") as server:
+    with ServerProcess(server_certs, state_dir) as server:
         client = Client(server.address, pair, authority)
         (ended,) = client.wait(job.id)
         assert (ended.state, ended.exit_code) == (job_pb2.JOB_STATE_EXITED, 7)
@@ -136,8 +148,42 @@ def test_a_stop_ends_streams_with_unavailable_and_leaves_jobs(
         client.close()
 
 
-def test_a_stuck_client_does_not_hold_up_the_end(server_certs: Path, tmp_path: Path, authority: Authority) -> None:
-    with ServerProcess(server_certs, tmp_path / "state") as server:
+def test_a_stop_in_the_midst_of_much_output_is_told_as_such(
+    server_certs: Path, state_dir: Path, authority: Authority
+) -> None:
+    with ServerProcess(server_certs, state_dir) as server:
+        client = Client(server.address, authority.client("ann", "full"), authority)
+        job = client.start("sh", "-c", "head -c 200M /dev/zero; exec sleep 1000")
+        size = 0
+        with failing() as failure:
+            for chunk in client.chunks(job.id):
+                if size == 0:
+                    server.send(signal.SIGTERM)
+                size += len(chunk.data)
+        assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING"), failure
+        assert 0 < size < 200 << 20
+        client.close()
+    assert "ERROR" not in server.log
+
+
+def test_certificates_of_jobworker_pki_are_taken(tmp_path: Path) -> None:
+    for arguments in (["init"], ["issue", "--role", "user", "--name", "ann"]):
+        command = [sys.executable, "-m", "jobworker_pki", *arguments, "--dir", str(tmp_path / "certs")]
+        subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
+    certs = tmp_path / "certs"
+    expected: list[str] = []
+    with ServerProcess(certs, tmp_path / "state") as server:
+        for name, role in (("full", "full"), ("ann", "user")):
+            pems = [(certs / file).read_bytes() for file in ("ca.pem", f"{name}.key", f"{name}.pem")]
+            with grpc.secure_channel(server.address, grpc.ssl_channel_credentials(*pems)) as channel:
+                job = WorkerServiceStub(channel).Start(StartRequest(argv=["true"]), timeout=TIMEOUT).job
+            assert job.owner == name
+            expected.append(f"job {job.id} started by {name} ({role})")
+        wait_until(lambda: all(line in server.log for line in expected))
+
+
+def test_a_stuck_client_does_not_hold_up_the_end(server_certs: Path, state_dir: Path, authority: Authority) -> None:
+    with ServerProcess(server_certs, state_dir) as server:
         client = Client(server.address, authority.client("ann", "full"), authority)
         job = client.start("sh", "-c", "head -c 64M /dev/zero; sleep 1000")
         stuck = client.stub.GetOutput(GetOutputRequest(job_id=job.id, follow=True))
@@ -145,10 +191,6 @@ def test_a_stuck_client_does_not_hold_up_the_end(server_certs: Path, tmp_path: P
         started = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - started < 8
-        client.close()
-    with ServerProcess(server_certs, tmp_path / "state") as server:
-        client = Client(server.address, authority.client("ann", "full"), authority)
-        client.stop_all()
         client.close()
 
 

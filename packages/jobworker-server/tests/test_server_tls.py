@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from jobworker.v1.worker_service_pb2 import ListJobsRequest, StopRequest
+from jobworker.v1.worker_service_pb2_grpc import WorkerServiceStub
 from server_testing import (
     TIMEOUT,
     Authority,
@@ -94,7 +95,7 @@ def list_jobs(server: ServerProcess, pair: Pair, authority: Authority) -> None:
 def test_a_client_without_a_certificate_is_refused(server: ServerProcess, authority: Authority) -> None:
     credentials = grpc.ssl_channel_credentials(authority.ca.cert_pem)
     with grpc.secure_channel(server.address, credentials) as channel, failing() as failure:
-        channel.unary_unary("/jobworker.v1.WorkerService/ListJobs")(b"", timeout=TIMEOUT)
+        WorkerServiceStub(channel).ListJobs(ListJobsRequest(), timeout=TIMEOUT)
     assert failure.code is grpc.StatusCode.UNAVAILABLE
 
 
@@ -170,7 +171,7 @@ def own_client(own_server: ServerProcess, authority: Authority) -> Iterator[Clie
 def test_sighup_exchanges_certificates_and_leaves_open_streams(
     own_server: ServerProcess, own_certs: Path, own_client: Client, authority: Authority
 ) -> None:
-    job = own_client.start("sh", "-c", "echo one; sleep 1000", cwd="/")
+    job = own_client.start("sh", "-c", "echo one; exec sleep 1000", cwd="/")
     chunks = own_client.chunks(job.id)
     assert next(chunks).data == b"one\n"
 

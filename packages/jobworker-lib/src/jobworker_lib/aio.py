@@ -6,17 +6,17 @@ Calls that do something run in the event loop's default thread pool; waiting tak
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
 from jobworker_lib.engine import RunResult
-from jobworker_lib.errors import JobNotRunningError
+from jobworker_lib.errors import JobworkerError
 from jobworker_lib.page import Page
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from jobworker_lib.limits import Limits
@@ -111,13 +111,14 @@ class Engine:
         check: bool = False,
     ) -> RunResult:
         """As :meth:`jobworker_lib.Engine.run`, with its errors; cancelled, it stops the job."""
-        job = await self.start(argv, cwd=cwd, env=env, timeout=timeout, labels=labels)
+        starting = asyncio.ensure_future(self.start(argv, cwd=cwd, env=env, timeout=timeout, labels=labels))
         try:
+            job = await asyncio.shield(starting)
             chunks = [chunk async for chunk in job.output()]
             return RunResult.of(await job.wait(), chunks, check=check)
         except asyncio.CancelledError:
-            with suppress(JobNotRunningError):
-                await job.stop()
+            with suppress(JobworkerError):  # it may not have started, or have ended
+                await (await starting).stop()
             raise
 
 
@@ -158,15 +159,16 @@ class Job:
 
     async def output(
         self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk, None]:
         """As :meth:`jobworker_lib.Job.output`."""
-        async for batch in self.output_batches(offset=offset, follow=follow, stream=stream):
-            for chunk in batch:
-                yield chunk
+        async with aclosing(self.output_batches(offset=offset, follow=follow, stream=stream)) as batches:
+            async for batch in batches:
+                for chunk in batch:
+                    yield chunk
 
     async def output_batches(
         self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
-    ) -> AsyncIterator[list[Chunk]]:
+    ) -> AsyncGenerator[list[Chunk], None]:
         """As :meth:`jobworker_lib.Job.output_batches`."""
         with self._core.reader(self.id, offset=offset, follow=follow, stream=stream) as reader:
             while batch := await _until(self._core, self.id, reader.next_batch):

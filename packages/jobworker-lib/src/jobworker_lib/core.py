@@ -85,8 +85,8 @@ class Core:
         try:
             canonical = str(uuid.UUID(job_id))
         except (ValueError, AttributeError, TypeError):
-            canonical = ""
-        if canonical != job_id:
+            canonical = None
+        if canonical is None or canonical != job_id:  # a path is made of it, so nothing but a UUID may pass
             raise InvalidArgumentError("job_id", "give a UUID, such as 6fa459ea-ee8a-4ca4-894e-db77e160355e")
         return self._store.directory(job_id)
 

@@ -67,8 +67,11 @@ class Index:
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
-    def add(self, spec: JobSpec) -> str | None:
-        """Add a new job; or the id of the job that the same owner started with the same request id."""
+    def add(self, spec: JobSpec, publish: Callable[[], None]) -> str | None:
+        """Add a new job, and ``publish`` its directory before anyone sees it here.
+
+        Or, doing neither, the id of the job that the same owner started with the same request id.
+        """
 
         def work(db: sqlite3.Connection) -> str | None:
             if spec.request_id is not None:
@@ -78,6 +81,7 @@ class Index:
                 if found:
                     return str(found[0])
             db.execute(_INSERT, _row(spec, State.STARTING))
+            publish()
             return None
 
         return self._run(work)

@@ -41,8 +41,11 @@ class Launcher:
             raise
         finally:
             os.close(lock)
+        if answer is None and directory.was_taken():
+            raise EngineError(f"the shim died while it started job {directory.path.name}")
         if answer is None:
-            raise EngineError("the shim died while it started the job")
+            self._store.discard(directory)
+            raise EngineError("the fork server dies again and again; the engine's log in the state directory says why")
         if "error" in answer:
             self._store.discard(directory)
             raise EngineError(f"the job can't be started: {answer['error']} in the state directory")
@@ -56,9 +59,9 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         handle = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with theirs:
-                self._forkserver.send([theirs.fileno(), lock, handle])
             with ours:
+                with theirs:
+                    self._forkserver.send([theirs.fileno(), lock, handle])
                 received = receive(ours, 0)
         finally:
             os.close(handle)

@@ -64,13 +64,13 @@ class Store:
         hidden.write(SPEC, spec.to_json())
         lock = os.open(hidden.file(SPEC), os.O_RDONLY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = self.index.add(spec)
+        directory = JobDirectory(self._jobs / spec.id)
+        known = self.index.add(spec, lambda: os.rename(hidden.path, directory.path))
         if known is not None:
             os.close(lock)
             shutil.rmtree(hidden.path)
             return known
-        os.rename(hidden.path, self._jobs / spec.id)
-        return JobDirectory(self._jobs / spec.id), lock
+        return directory, lock
 
     def directory(self, job_id: str) -> JobDirectory:
         """The job's directory. JobNotFoundError where there is none."""

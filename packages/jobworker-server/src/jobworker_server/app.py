@@ -27,16 +27,16 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, tls)
     async with aio.Engine(settings.state_dir) as engine, Server(engine, tls, settings.listen) as server:
-        loop.add_signal_handler(signal.SIGHUP, _reload, server)
         _log.info("listening on %s", server.address)
         await stopping.wait()
         _log.info("stopping; jobs run on")
 
 
-def _reload(server: Server) -> None:
+def _reload(tls: MutualTls) -> None:
     try:
-        server.reload()
+        tls.reload()
     except CertificateError as error:
         _log.error("the certificates were not reloaded, the old ones stay in use: %s", error)
     else:

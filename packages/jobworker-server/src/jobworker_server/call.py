@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from jobworker_lib import JobNotFoundError, aio
+from jobworker_server.errors import InvalidRequestError
 from jobworker_server.identity import Identity
 from jobworker_server.lifetime import Lifetime
 from jobworker_server.policy import Scope
@@ -35,8 +36,11 @@ class Call:
 
         Raises:
             InvalidArgumentError: it can't be an id.
+            InvalidRequestError: it is not set.
             JobNotFoundError: there is none, or none that the caller may know of: the two can't be told apart.
         """
+        if not job_id:
+            raise InvalidRequestError("job_id", "the id is missing")
         try:
             job = await self.engine.get(job_id)
             if self.scope is Scope.ANY or (await job.status()).owner == self.caller.name:
@@ -44,6 +48,16 @@ class Call:
         except JobNotFoundError:
             pass
         raise JobNotFoundError(job_id)
+
+    async def change(self, event: str, job: aio.Job, work: Coroutine[object, object, T]) -> T:
+        """Do ``work`` to ``job`` to its end, and log it as ``event``, also when the caller goes away meanwhile."""
+
+        async def logged() -> T:
+            result = await work
+            self.log(event, job.id)
+            return result
+
+        return await self.finish(logged())
 
     async def finish(self, work: Coroutine[object, object, T]) -> T:
         """Do ``work`` to its end, also when the caller goes away meanwhile."""

@@ -34,7 +34,7 @@ STREAMS = {"stdout": output_pb2.OUTPUT_STREAM_STDOUT, "stderr": output_pb2.OUTPU
 
 # A message holds at most about this much, so that clients with gRPC's default bound of 4 MiB can take it. A chunk
 # weighs more than its data: a job may write a byte at a time.
-_LARGEST_OUTPUT_MESSAGE = 1 << 20
+_LARGEST_OUTPUT_MESSAGE = 2 << 20
 _WEIGHT_OF_CHUNK = 48
 
 

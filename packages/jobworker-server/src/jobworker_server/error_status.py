@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from google.rpc.status_pb2 import Status
-from grpc_status.rpc_status import to_status
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo  # type: ignore[import-untyped]  # googleapis-common-protos has no types
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # googleapis-common-protos has no types
+from grpc_status.rpc_status import to_status  # type: ignore[import-untyped]  # grpcio-status has no types
 
 from jobworker_lib import (
     ArgumentsTooLongError,

@@ -70,10 +70,9 @@ class Unary(Generic[RequestT, ResponseT]):
     def handler(self, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
         """What gRPC calls, behind the gate."""
 
-        async def call(request: RequestT, context: Context) -> ResponseT | None:
+        async def call(request: RequestT, context: Context) -> ResponseT:
             async with gate.admit(self.operation, context) as admitted:
                 return await self.answer(admitted, request)
-            return None  # not reached: the gate has aborted the call
 
         return grpc.unary_unary_rpc_method_handler(
             call, request_deserializer=self.request.FromString, response_serializer=_serialize

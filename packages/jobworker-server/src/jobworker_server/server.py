@@ -57,14 +57,6 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._gate.unfinished, return_exceptions=True)
 
-    def reload(self) -> None:
-        """Take the certificates from their files again; connections that are open stay.
-
-        Raises:
-            CertificateError: they can't be used; the old ones stay in use.
-        """
-        self._tls.reload()
-
     async def __aenter__(self) -> Self:
         self.address = await self.start()
         return self

@@ -26,7 +26,8 @@ async def _logs(call: Call, request: GetOutputRequest, send: Callable[[GetOutput
         raise InvalidRequestError("stream", f"there is no output stream {request.stream}")
     job = await call.job(request.job_id)
     batches = job.output_batches(offset=request.offset, follow=request.follow, stream=_STREAMS[request.stream])
-    async with aclosing(batches):  # frees the reader as soon as the client is gone, not when it is collected
+    # Frees the reader as soon as the client is gone, not when it is collected.
+    async with aclosing(batches):
         async for batch in batches:
             for message in convert.output_messages(batch):
                 await send(message)

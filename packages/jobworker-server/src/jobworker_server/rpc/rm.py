@@ -10,8 +10,7 @@ from jobworker_server.policy import Operation
 
 async def _rm(call: Call, request: DeleteRequest) -> DeleteResponse:
     job = await call.job(request.job_id)
-    await call.finish(job.delete())
-    call.log("deleted", job.id)
+    await call.change("deleted", job, job.delete())
     return DeleteResponse()
 
 

@@ -10,8 +10,7 @@ from jobworker_server.policy import Operation
 
 async def _signal(call: Call, request: SignalRequest) -> SignalResponse:
     job = await call.job(request.job_id)
-    await call.finish(job.signal(request.signal))
-    call.log("signalled", job.id)
+    await call.change("signalled", job, job.signal(request.signal))
     return SignalResponse()
 
 

@@ -6,6 +6,7 @@ import os
 import pwd
 
 from jobworker.v1.worker_service_pb2 import StartRequest, StartResponse
+from jobworker_lib import aio
 from jobworker_server import convert
 from jobworker_server.call import Call
 from jobworker_server.errors import InvalidRequestError
@@ -14,20 +15,23 @@ from jobworker_server.policy import Operation
 
 
 async def _start(call: Call, request: StartRequest) -> StartResponse:
-    job = await call.finish(
-        call.engine.start(
-            request.argv,
-            cwd=_working_directory(request.cwd),
-            env=request.env,
-            timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
-            limits=convert.limits(request.limits),
-            labels=request.labels,
-            owner=call.caller.name,
-            request_id=request.request_id or None,
-        )
+    job = await call.finish(_begin(call, request))
+    return StartResponse(job=convert.job_message(await job.status()))
+
+
+async def _begin(call: Call, request: StartRequest) -> aio.Job:
+    job = await call.engine.start(
+        request.argv,
+        cwd=_working_directory(request.cwd),
+        env=request.env,
+        timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
+        limits=convert.limits(request.limits),
+        labels=request.labels,
+        owner=call.caller.name,
+        request_id=request.request_id or None,
     )
     call.log("started", job.id)
-    return StartResponse(job=convert.job_message(await job.status()))
+    return job
 
 
 def _working_directory(cwd: str) -> str:

@@ -16,8 +16,7 @@ async def _stop(call: Call, request: StopRequest) -> StopResponse:
         convert.seconds("grace_period", request.grace_period) if request.HasField("grace_period") else _DEFAULT_GRACE
     )
     job = await call.job(request.job_id)
-    status = await call.finish(job.stop(grace=grace, force=request.force))
-    call.log("stopped", job.id)
+    status = await call.change("stopped", job, job.stop(grace=grace, force=request.force))
     return StopResponse(job=convert.job_message(status))
 
 

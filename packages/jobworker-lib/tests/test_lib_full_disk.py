@@ -1,0 +1,122 @@
+"""While the disk is full a job waits, and no byte of it is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from conftest import leave_nothing_running
+from jobworker_lib import Engine, EngineError, Job, State
+from lib_testing import PATIENCE_SECONDS, awaiting, job_processes, sh, wait_until
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small filesystem"),
+    pytest.mark.skipif(shutil.which("mount") is None, reason="mount is missing"),
+]
+
+WRITER = """
+import os, random, sys
+data = random.Random(1).randbytes(1 << 20)
+for part in range(0, len(data), 5000):
+    block = data[part : part + 5000]
+    assert os.write(1 + part // 5000 % 2, block) == len(block)
+"""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 3 MiB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(path)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a filesystem can't be mounted here: {mounted.stderr.strip()}")
+    yield path
+    leave_nothing_running(path / "state")
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def free_bytes(disk: Path) -> int:
+    about = os.statvfs(disk)
+    return about.f_bavail * about.f_frsize
+
+
+def fill(disk: Path, *, leave: int = 0) -> Path:
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        while (left := free_bytes(disk) - leave) > 0:
+            file.write(b"x" * left)
+    return ballast
+
+
+def read_all(job: Job) -> list[tuple[str, bytes]]:
+    return [(chunk.stream, chunk.data) for chunk in job.output()]
+
+
+def test_output_goes_on_where_it_stopped(disk: Path) -> None:
+    with Engine(disk / "state") as engine:
+        engine.run(["true"])
+        ballast = fill(disk, leave=300_000)
+        job = engine.start([sys.executable, "-c", WRITER])
+        wait_until(lambda: free_bytes(disk) == 0, "a full disk")
+        assert job.status().state is State.RUNNING
+        seen = b"".join(chunk.data for chunk in job.output(follow=False))
+        ballast.unlink()
+        chunks = read_all(job)
+        assert b"".join(data for _, data in chunks).startswith(seen)
+        assert job.wait().exit_code == 0
+    data = random.Random(1).randbytes(1 << 20)  # noqa: S311  # to be repeated, not to be secret
+    blocks = [data[part : part + 5000] for part in range(0, len(data), 5000)]
+    for stream, expected in (("stdout", blocks[0::2]), ("stderr", blocks[1::2])):
+        assert b"".join(data for kind, data in chunks if kind == stream) == b"".join(expected)
+
+
+def test_end_waits_until_the_last_words_are_written(disk: Path, tmp_path: Path) -> None:
+    """The job is over while the disk is full; it is not said to be so before all of it is on the disk."""
+    with Engine(disk / "state") as engine:
+        job = engine.start(
+            sh(f'echo first; {awaiting(tmp_path / "gate")}; seq 5000; touch "$1"; exit 7', tmp_path / "over")
+        )
+        assert next(job.output()).data == b"first\n"
+        ballast = fill(disk)
+        (tmp_path / "gate").touch()
+        wait_until((tmp_path / "over").exists)
+        with pytest.raises(TimeoutError):
+            job.wait(timeout=0.5)
+        ballast.unlink()
+        assert job.wait().exit_code == 7
+        expected = "".join(f"{number}\n" for number in range(1, 5001))
+        assert b"".join(data for _, data in read_all(job)) == b"first\n" + expected.encode()
+
+
+def test_job_can_be_stopped_while_the_disk_is_full(disk: Path) -> None:
+    with Engine(disk / "state") as engine, ThreadPoolExecutor() as pool:
+        ballast = fill(disk, leave=1 << 20)
+        job = engine.start(["cat", "/dev/zero"])
+        wait_until(lambda: free_bytes(disk) == 0, "a full disk")
+        stop = pool.submit(job.stop, force=True)
+        wait_until(lambda: not job_processes(job.id), "the end of the job's processes")
+        assert job.status().state is State.RUNNING
+        ballast.unlink()
+        assert stop.result(PATIENCE_SECONDS).describe() == "stopped (signal: 9)"
+        assert set(b"".join(data for _, data in read_all(job))) == {0}
+
+
+def test_start_is_refused_with_the_reason(disk: Path) -> None:
+    with Engine(disk / "state") as engine:
+        engine.run(["true"])
+        ballast = fill(disk)
+        with pytest.raises((EngineError, OSError), match=r"No space left|full"):
+            engine.start(["true"])
+        ballast.unlink()
+        assert engine.run(["true"]).exit_code == 0
+        assert len(engine.list()) == 2

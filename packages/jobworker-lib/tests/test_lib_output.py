@@ -1,0 +1,183 @@
+"""What the writer was given is what readers get, wherever they begin and whatever a crash cut off."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobworker_lib import Chunk
+from jobworker_lib.directory import OUTPUT_INDEX, OUTPUT_LOG, JobDirectory
+from jobworker_lib.output.format import RECORD, STREAMS, Stream, recorded_bytes
+from jobworker_lib.output.reader import OutputReader
+from jobworker_lib.output.writer import OutputWriter
+
+Runs = list[tuple[Stream, bytes]]
+
+RUNS = st.lists(st.tuples(st.sampled_from(STREAMS), st.binary(min_size=1, max_size=300)), max_size=20)
+OFFSETS = st.integers(min_value=0, max_value=6200)
+CHOICES = st.sampled_from([None, *STREAMS])
+
+
+@contextmanager
+def written(runs: Runs, *, splice: bool = True) -> Iterator[JobDirectory]:
+    with tempfile.TemporaryDirectory() as path:
+        directory = JobDirectory(path)
+        with writing(directory, splice=splice) as write:
+            for stream, data in runs:
+                write(stream, data)
+        yield directory
+
+
+@contextmanager
+def writing(directory: JobDirectory, *, splice: bool = True) -> Iterator[Callable[[Stream, bytes], None]]:
+    read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    writer = OutputWriter(directory)
+    writer._can_splice = splice
+
+    def write(stream: Stream, data: bytes) -> None:
+        left = os.write(write_end, data)
+        assert left == len(data)
+        while left:
+            left -= writer.move(read_end, STREAMS.index(stream))
+
+    try:
+        yield write
+        with pytest.raises(BlockingIOError):
+            writer.move(read_end, 0)
+    finally:
+        writer.close()
+        os.close(read_end)
+        os.close(write_end)
+
+
+def read(
+    directory: JobDirectory, *, offset: int = 0, follow: bool = False, stream: Stream | None = None
+) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    with OutputReader(directory, offset=offset, follow=follow, stream=stream, has_ended=lambda: True) as reader:
+        while batch := reader.next_batch():
+            chunks += batch
+        assert batch == []
+    return chunks
+
+
+def expected(runs: Runs, offset: int, stream: Stream | None) -> Runs:
+    """The runs cut at the offset, without empty ones."""
+    left: Runs = []
+    position = 0
+    for kind, data in runs:
+        part = data[max(0, offset - position) :]
+        position += len(data)
+        if part and stream in (None, kind):
+            left.append((kind, part))
+    return left
+
+
+@given(runs=RUNS, offset=OFFSETS, stream=CHOICES, follow=st.booleans(), splice=st.booleans())
+@settings(deadline=None)
+def test_read_is_what_was_written(
+    runs: Runs,
+    offset: int,
+    stream: Stream | None,
+    follow: bool,
+    splice: bool,  # drawn at random
+) -> None:
+    with written(runs, splice=splice) as directory:
+        chunks = read(directory, offset=offset, follow=follow, stream=stream)
+        assert [(chunk.stream, chunk.data) for chunk in chunks] == expected(runs, offset, stream)
+        whole = b"".join(data for _, data in runs)
+        assert all(whole[chunk.offset : chunk.end] == chunk.data for chunk in chunks)
+        assert recorded_bytes(directory.file(OUTPUT_INDEX)) == len(whole)
+
+
+@given(runs=RUNS, lost=st.integers(min_value=0, max_value=3 * RECORD.size), extra=st.binary(max_size=50))
+@settings(deadline=None)
+def test_torn_end_hides_only_what_was_not_recorded(runs: Runs, lost: int, extra: bytes) -> None:
+    with written(runs) as directory:
+        index, log = Path(directory.file(OUTPUT_INDEX)), Path(directory.file(OUTPUT_LOG))
+        os.truncate(index, max(0, index.stat().st_size - lost))
+        with log.open("ab") as file:
+            file.write(extra)
+        kept = runs[: index.stat().st_size // RECORD.size]
+        assert [(chunk.stream, chunk.data) for chunk in read(directory)] == kept
+        assert recorded_bytes(str(index)) == sum(len(data) for _, data in kept)
+
+
+@given(runs=RUNS, pauses=st.sets(st.integers(min_value=0, max_value=20)), offset=OFFSETS, stream=CHOICES)
+@settings(deadline=None)
+def test_follower_gets_the_same_however_it_keeps_up(
+    runs: Runs, pauses: set[int], offset: int, stream: Stream | None
+) -> None:
+    ended = False
+    with tempfile.TemporaryDirectory() as path:
+        directory = JobDirectory(path)
+        seen: list[Chunk] = []
+        with OutputReader(directory, offset=offset, follow=True, stream=stream, has_ended=lambda: ended) as reader:
+            assert reader.next_batch() is None
+            with writing(directory) as write:
+                for number, (kind, data) in enumerate(runs):
+                    write(kind, data)
+                    while number in pauses and (batch := reader.next_batch()):
+                        seen += batch
+            ended = True
+            while batch := reader.next_batch():
+                seen += batch
+        assert [(chunk.stream, chunk.data) for chunk in seen] == expected(runs, offset, stream)
+
+
+def test_large_runs_come_in_bounded_batches(tmp_path: Path) -> None:
+    directory = JobDirectory(tmp_path)
+    data = os.urandom(5 << 20)
+    with writing(directory) as write:
+        for start in range(0, len(data), 1 << 16):
+            write(STREAMS[start >> 16 & 1], data[start : start + (1 << 16)])
+    sizes, seen = [], b""
+    with OutputReader(directory, offset=7, follow=True, stream=None, has_ended=lambda: True) as reader:
+        while batch := reader.next_batch():
+            sizes.append(sum(len(chunk.data) for chunk in batch))
+            seen += b"".join(chunk.data for chunk in batch)
+    assert max(sizes) <= 1 << 20
+    assert seen == data[7:]
+
+
+def test_reader_without_following_ends_with_what_was_there_when_it_began(tmp_path: Path) -> None:
+    directory = JobDirectory(tmp_path)
+    with writing(directory) as write:
+        write("stdout", b"before")
+        with OutputReader(directory, offset=0, follow=False, stream=None, has_ended=lambda: False) as reader:
+            first = reader.next_batch()
+            assert first is not None
+            assert [chunk.data for chunk in first] == [b"before"]
+            write("stdout", b"after")
+            assert reader.next_batch() == []
+
+
+def test_times_never_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([2_000_000, 1_000_000, 3_000_000])
+    monkeypatch.setattr("jobworker_lib.output.writer.time.time_ns", lambda: next(times))
+    with writing(JobDirectory(tmp_path)) as write:
+        for _ in range(3):
+            write("stdout", b"x")
+    assert [chunk.time_ns for chunk in read(JobDirectory(tmp_path))] == [2_000_000, 2_000_000, 3_000_000]
+
+
+def test_where_pipes_cannot_be_spliced_they_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_splice(*_: object, **__: object) -> int:
+        raise OSError(errno.EINVAL, "not here")
+
+    monkeypatch.setattr("os.splice", no_splice)
+    with writing(JobDirectory(tmp_path)) as write:
+        write("stdout", b"out")
+        write("stderr", b"err")
+    assert [(chunk.stream, chunk.data) for chunk in read(JobDirectory(tmp_path))] == [
+        ("stdout", b"out"),
+        ("stderr", b"err"),
+    ]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobworker_lib import Engine, InvalidArgumentError, LimitNotEnforceableError, Limits
+from jobworker_lib.spec import DEFAULT_PATH, JobSpec
+
+NOTHING: dict[str, Any] = dict.fromkeys(
+    ("cwd", "env", "timeout", "limits", "labels", "owner", "request_id"),
+)
+
+
+def make(argv: Any = ("true",), **options: Any) -> JobSpec:
+    return JobSpec.make(argv, **{**NOTHING, **options})
+
+
+@pytest.mark.parametrize(
+    ("field", "options"),
+    [
+        ("argv", {"argv": []}),
+        ("argv", {"argv": ["", "x"]}),
+        ("argv", {"argv": "echo hi"}),
+        ("argv", {"argv": b"echo"}),
+        ("argv", {"argv": ["echo\0"]}),
+        ("argv", {"argv": ["echo", "a\0b"]}),
+        ("argv", {"argv": ["echo", b"bytes"]}),
+        ("argv", {"argv": ["echo", "\ud800"]}),
+        ("cwd", {"cwd": "/a\0b"}),
+        ("cwd", {"cwd": b"/bytes"}),
+        ("env", {"env": {"": "x"}}),
+        ("env", {"env": {"A=B": "x"}}),
+        ("env", {"env": {"A\0": "x"}}),
+        ("env", {"env": {"A": "x\0"}}),
+        ("env", {"env": {"A": 1}}),
+        ("env", {"env": {1: "x"}}),
+        ("env", {"env": {"JOBWORKER_JOB_ID": "x"}}),
+        ("timeout", {"timeout": 0}),
+        ("timeout", {"timeout": -1.5}),
+        ("timeout", {"timeout": float("nan")}),
+        ("timeout", {"timeout": float("inf")}),
+        ("timeout", {"timeout": 11 * 366 * 86400}),
+        ("limits.memory_bytes", {"limits": Limits(memory_bytes=0)}),
+        ("limits.pids", {"limits": Limits(pids=-1)}),
+        ("limits.cpus", {"limits": Limits(cpus=float("inf"))}),
+        ("labels", {"labels": {"": "x"}}),
+        ("labels", {"labels": {"-a": "x"}}),
+        ("labels", {"labels": {"a-": "x"}}),
+        ("labels", {"labels": {"a b": "x"}}),
+        ("labels", {"labels": {"a\n": "x"}}),
+        ("labels", {"labels": {"a" * 64: "x"}}),
+        ("labels", {"labels": {"été": "x"}}),
+        ("labels", {"labels": {f"k{number}": "" for number in range(65)}}),
+        ("labels.a", {"labels": {"a": "x" * 257}}),
+        ("labels.a", {"labels": {"a": "x\ny"}}),
+        ("labels.a", {"labels": {"a": "\u2028"}}),
+        ("labels.a", {"labels": {"a": 1}}),
+        ("owner", {"owner": ""}),
+        ("owner", {"owner": "x" * 257}),
+        ("owner", {"owner": "a\x1b[31m"}),
+        ("request_id", {"request_id": "x" * 129}),
+        ("request_id", {"request_id": "a\0b"}),
+    ],
+    ids=repr,
+)
+def test_refuses(field: str, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        make(**options)
+    assert caught.value.field == field
+    assert str(caught.value) == f"{field}: {caught.value.problem}"
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"argv": ["true", "", "\n", "\udcff"]},
+        {"argv": [Path("/bin/true"), Path("x")]},
+        {"argv": ("true",)},
+        {"env": {"A": "", "été": "\n=", "B": "\udcff"}},
+        {"timeout": 1},
+        {"timeout": 0.001},
+        {"timeout": 10 * 366 * 86400},
+        {"labels": {"a": "", "A.b_c-d/e9": "x" * 256, "k" * 63: "été"}},
+        {"owner": "Ann Example <ann@example.org>"},
+        {"request_id": "x" * 128},
+        {"request_id": ""},
+        {"limits": Limits(memory_bytes=1, cpus=0.01, pids=1)},
+    ],
+    ids=repr,
+)
+def test_accepts_and_keeps_on_disk_as_it_is(options: dict[str, Any]) -> None:
+    spec = make(**options)
+    assert JobSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    account = pwd.getpwuid(os.geteuid())
+    spec = make()
+    assert spec.cwd == str(tmp_path)
+    assert spec.owner == account.pw_name
+    assert (spec.labels, spec.timeout, spec.limits, spec.request_id) == ({}, None, Limits(), None)
+    assert spec.env == {
+        "PATH": DEFAULT_PATH,
+        "HOME": account.pw_dir,
+        "USER": account.pw_name,
+        "LOGNAME": account.pw_name,
+        "SHELL": account.pw_shell or "/bin/sh",
+        "LANG": "C.UTF-8",
+        "JOBWORKER_JOB_ID": spec.id,
+    }
+
+
+def test_relative_working_directory_is_one_of_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert make(cwd="below").cwd == f"{tmp_path}/below"
+
+
+def test_errors_never_hold_arguments_or_environment() -> None:
+    secret = "hunter2"
+    for options in (
+        {"argv": ["login", f"{secret}\0"]},
+        {"env": {"PASSWORD": f"{secret}\0"}},
+        {"env": {f"{secret}=": "x"}},
+        {"labels": {f"-{secret}": "x"}},
+    ):
+        with pytest.raises(InvalidArgumentError) as caught:
+            make(**options)
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", ["memory_bytes", "cpus", "pids"])
+def test_limits_that_cannot_be_enforced_are_refused(engine: Engine, limit: str) -> None:
+    with pytest.raises(LimitNotEnforceableError) as caught:
+        engine.start(["true"], limits=Limits(**{limit: 1}))
+    assert caught.value.limit == limit
+    assert limit in str(caught.value)
+    assert len(engine.list()) == 0

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from conftest import leave_nothing_running
+from jobworker_lib import Engine, InvalidArgumentError, StateDirectoryError
+from lib_testing import engine_processes, finish, program, sh, wait_until
+
+
+def run_there(state_dir: Path) -> None:
+    with Engine(state_dir) as engine:
+        job = engine.start(sh("echo hi"))
+        assert b"".join(chunk.data for chunk in job.output()) == b"hi\n"
+        job.wait()
+        sleeper = engine.start(["sleep", "1000"])
+        assert sleeper.stop().signal == 15
+    leave_nothing_running(state_dir)
+
+
+def test_default_is_where_the_user_keeps_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    with Engine():
+        assert (tmp_path / "xdg" / "jobworker" / "jobs").is_dir()
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with Engine():
+        assert (tmp_path / "home" / ".local" / "state" / "jobworker" / "jobs").is_dir()
+
+
+def test_is_for_its_owner_alone(state_dir: Path, engine: Engine) -> None:
+    engine.start(sh("echo hi")).wait()
+    for path in [state_dir, *state_dir.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode & 0o077 == 0 or path.name.startswith("index.db-"), f"{path} has mode {mode:o}"
+
+
+def test_path_may_be_longer_than_the_address_of_a_socket(tmp_path: Path) -> None:
+    state_dir = tmp_path / ("d" * 100) / ("e" * 100) / "state"
+    assert len(str(state_dir)) > 200
+    run_there(state_dir)
+
+
+def test_path_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Engine("state") as engine:
+        monkeypatch.chdir("/")
+        assert engine.run(["true"]).exit_code == 0
+    leave_nothing_running(tmp_path / "state")
+
+
+def test_path_may_hold_any_character(tmp_path: Path) -> None:
+    run_there(tmp_path / "two words % été \n '\"")
+
+
+def test_newer_version_is_refused(state_dir: Path) -> None:
+    with Engine(state_dir):
+        (state_dir / "version").write_text("2\n")
+    with pytest.raises(StateDirectoryError, match="newer"):
+        Engine(state_dir)
+
+
+def test_unreadable_version_is_refused(state_dir: Path) -> None:
+    with Engine(state_dir):
+        (state_dir / "version").write_text("what?\n")
+    with pytest.raises(StateDirectoryError):
+        Engine(state_dir)
+
+
+def test_version_that_another_engine_is_just_writing_is_no_problem(state_dir: Path) -> None:
+    with Engine(state_dir):
+        (state_dir / "version").write_text("")
+    Engine(state_dir).close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_directory_of_another_user_is_refused(state_dir: Path) -> None:
+    state_dir.mkdir()
+    os.chown(state_dir, 12345, 12345)
+    with pytest.raises(StateDirectoryError, match="another user"):
+        Engine(state_dir)
+
+
+def test_file_is_refused(state_dir: Path) -> None:
+    state_dir.write_text("")
+    with pytest.raises(StateDirectoryError):
+        Engine(state_dir)
+
+
+def test_place_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(StateDirectoryError):
+        Engine("/proc/jobworker")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is missing")
+def test_works_without_root(tmp_path: Path) -> None:
+    """The whole way, as a user without an account."""
+    script = """
+import sys
+from jobworker_lib import Engine
+with Engine(sys.argv[1]) as engine:
+    assert engine.run(["sh", "-c", "id -u"]).stdout == b"12345\\n"
+    job = engine.start(["sh", "-c", "setsid -f sleep 1000; echo ready; exec sleep 1000"])
+    next(job.output())
+    print(job.status().owner, job.stop().describe())
+"""
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 12345, 12345)
+    # It may read what only root can, for Python or the sources may be there, and nothing else that root may do.
+    become = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+    become += ["--bounding-set=-all,+dac_read_search", "--inh-caps=-all,+dac_read_search"]
+    become += ["--ambient-caps=+dac_read_search"]
+    with program(script, home / "state", through=become) as process:
+        assert finish(process) == "uid12345 stopped (signal: 15)\n"
+    wait_until(lambda: not engine_processes(home / "state"))
+
+
+@pytest.mark.parametrize("job_id", ["", ".", "..", "/", "../jobs", "{0}/../{0}", "{1}", " {0}", "{0}\n"])
+def test_only_a_canonical_uuid_names_a_job(engine: Engine, job_id: str) -> None:
+    job = engine.start(["true"])
+    job.wait()
+    with pytest.raises(InvalidArgumentError):
+        engine.get(job_id.format(job.id, job.id.upper()))

@@ -1,0 +1,448 @@
+"""Each way to reach the engine, behind one small interface: the library, its asyncio face, and a server over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo  # type: ignore[import-untyped]  # it has no types
+from grpc_status.rpc_status import from_call  # type: ignore[import-untyped]  # nor has this
+
+import jobworker_lib as lib
+from conformance.processes import PATIENCE_SECONDS, wait_until
+from jobworker.v1 import worker_service_pb2 as api
+from jobworker_cli import convert
+from jobworker_cli.client import Client, Credentials, JobState, Stream
+from jobworker_cli.errors import ClientError, InvalidRequestError, JobNotFoundError, NoAnswerError
+
+T = TypeVar("T")
+
+
+class Status(Protocol):
+    """A job at one moment, as the library and the client both tell of it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def argv(self) -> tuple[str, ...]: ...
+    @property
+    def owner(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def state(self) -> lib.State | JobState: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def started_at(self) -> datetime | None: ...
+    @property
+    def ended_at(self) -> datetime | None: ...
+    @property
+    def exit_code(self) -> int | None: ...
+    @property
+    def signal(self) -> int | None: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def error(self) -> str | None: ...
+    def describe(self) -> str: ...
+
+
+class Chunk(Protocol):
+    """A run of output bytes."""
+
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def stream(self) -> str: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def time(self) -> datetime: ...
+
+
+class RefusedError(Exception):
+    """The engine refused; ``reason`` is told as the API's ErrorInfo does."""
+
+    def __init__(self, reason: str, message: str, *, field: str | None = None, job_id: str | None = None) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.field = field
+        """The argument that can't be used."""
+        self.job_id = job_id
+        """The job whose start failed."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a list."""
+
+    statuses: Sequence[Status]
+    next_page_token: str
+
+
+class Subject(Protocol):
+    """An engine to test. Every method raises RefusedError, and waits no longer than tests are patient."""
+
+    owner: str
+    """Whose jobs it starts."""
+    state_dir: Path
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        limits: lib.Limits | None = None,
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+    ) -> str:
+        """Start a job: its id."""
+
+    def status(self, job_id: str) -> Status: ...
+    def wait(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> Status:
+        """The job, ended. TimeoutError."""
+
+    def stop(self, job_id: str, *, grace: float = 10.0, force: bool = False) -> Status: ...
+    def signal(self, job_id: str, signal: str) -> None: ...
+    def delete(self, job_id: str) -> None: ...
+    def output(
+        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: str | None = None
+    ) -> Iterator[Chunk]: ...
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        states: Sequence[str] = (),
+        id_prefix: str | None = None,
+        limit: int | None = None,
+        page_token: str = "",
+    ) -> Page: ...
+
+    def restart(self) -> None:
+        """Let the engine's program end, as badly as it can here, and open the same state directory again."""
+
+    def close(self) -> None: ...
+
+
+_REASONS: dict[type[Exception], str] = {
+    lib.InvalidArgumentError: "INVALID_ARGUMENT",
+    lib.JobNotFoundError: "JOB_NOT_FOUND",
+    lib.JobNotRunningError: "JOB_NOT_RUNNING",
+    lib.JobRunningError: "JOB_RUNNING",
+    lib.LimitNotEnforceableError: "LIMIT_NOT_ENFORCEABLE",
+    lib.CommandNotFoundError: "COMMAND_NOT_FOUND",
+    lib.CommandNotExecutableError: "COMMAND_NOT_EXECUTABLE",
+    lib.WorkingDirectoryError: "BAD_WORKING_DIRECTORY",
+    lib.ArgumentsTooLongError: "ARGUMENTS_TOO_LONG",
+}
+
+
+@contextmanager
+def _library_refusals() -> Iterator[None]:
+    try:
+        yield
+    except lib.JobworkerError as error:
+        raise RefusedError(
+            _REASONS[type(error)],
+            str(error),
+            field=getattr(error, "field", None),
+            job_id=getattr(error, "job_id", None),
+        ) from error
+
+
+def _library_stream(stream: str | None) -> Any:
+    return stream  # the library checks it
+
+
+class LibrarySubject:
+    """``jobworker_lib.Engine``."""
+
+    owner = "ann"
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self._engine = lib.Engine(state_dir)
+
+    def start(self, argv: Sequence[str], **options: Any) -> str:
+        with _library_refusals():
+            return self._engine.start(argv, owner=self.owner, **options).id
+
+    def status(self, job_id: str) -> Status:
+        with _library_refusals():
+            return self._engine.get(job_id).status()
+
+    def wait(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> Status:
+        with _library_refusals():
+            return self._engine.get(job_id).wait(timeout)
+
+    def stop(self, job_id: str, *, grace: float = 10.0, force: bool = False) -> Status:
+        with _library_refusals():
+            return self._engine.get(job_id).stop(grace=grace, force=force)
+
+    def signal(self, job_id: str, signal: str) -> None:
+        with _library_refusals():
+            self._engine.get(job_id).signal(signal)
+
+    def delete(self, job_id: str) -> None:
+        with _library_refusals():
+            self._engine.get(job_id).delete()
+
+    def output(
+        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: str | None = None
+    ) -> Iterator[Chunk]:
+        with _library_refusals():
+            job = self._engine.get(job_id)
+            yield from job.output(offset=offset, follow=follow, stream=_library_stream(stream))
+
+    def list(self, *, states: Sequence[str] = (), **options: Any) -> Page:
+        with _library_refusals():
+            page = self._engine.list(state=states or None, **options)
+        return Page(page.statuses, page.next_page_token)
+
+    def restart(self) -> None:
+        self._engine.close()
+        self._engine = lib.Engine(self.state_dir)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+class AsyncioSubject:
+    """``jobworker_lib.aio.Engine`` in the event loop of a thread."""
+
+    owner = "ann"
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._engine = lib.aio.Engine(state_dir)
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        with _library_refusals():
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _with_job(self, job_id: str, do: Callable[[lib.aio.Job], Coroutine[Any, Any, T]]) -> T:
+        async def found() -> T:
+            return await do(await self._engine.get(job_id))
+
+        return self._run(found())
+
+    def start(self, argv: Sequence[str], **options: Any) -> str:
+        return self._run(self._engine.start(argv, owner=self.owner, **options)).id
+
+    def status(self, job_id: str) -> Status:
+        return self._with_job(job_id, lambda job: job.status())
+
+    def wait(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> Status:
+        return self._with_job(job_id, lambda job: job.wait(timeout))
+
+    def stop(self, job_id: str, *, grace: float = 10.0, force: bool = False) -> Status:
+        return self._with_job(job_id, lambda job: job.stop(grace=grace, force=force))
+
+    def signal(self, job_id: str, signal: str) -> None:
+        self._with_job(job_id, lambda job: job.signal(signal))
+
+    def delete(self, job_id: str) -> None:
+        self._with_job(job_id, lambda job: job.delete())
+
+    def output(
+        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: str | None = None
+    ) -> Iterator[Chunk]:
+        async def open_batches(job: lib.aio.Job) -> AsyncIterator[list[lib.Chunk]]:
+            return job.output_batches(offset=offset, follow=follow, stream=_library_stream(stream))
+
+        async def next_batch() -> list[lib.Chunk]:
+            return await anext(batches, [])
+
+        async def close_batches() -> None:
+            await batches.aclose()  # type: ignore[attr-defined]  # it is an asynchronous generator
+
+        batches = self._with_job(job_id, open_batches)
+        try:
+            while batch := self._run(next_batch()):
+                yield from batch
+        finally:
+            self._run(close_batches())
+
+    def list(self, *, states: Sequence[str] = (), **options: Any) -> Page:
+        page = self._run(self._engine.list(state=states or None, **options))
+        return Page(page.statuses, page.next_page_token)
+
+    def restart(self) -> None:
+        self._run(self._engine.close())
+        self._engine = lib.aio.Engine(self.state_dir)
+
+    def close(self) -> None:
+        self._run(self._engine.close())
+        self._run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class ServerSubject:
+    """A ``jobworker-server`` process through ``jobworker_cli.client``; what that does not offer, through its stub."""
+
+    owner = "full"
+
+    def __init__(self, state_dir: Path, certs: Path) -> None:
+        self.state_dir = state_dir
+        self._certs = certs
+        self._log = certs.parent / "server.log"
+        self._launch()
+
+    def _launch(self) -> None:
+        arguments = ["--listen", "localhost:0", "--certs", str(self._certs), "--state-dir", str(self.state_dir)]
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("JOBWORKER_", "GRPC_"))
+        }
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "jobworker_server", *arguments], stderr=log, env=environment
+            )
+        wait_until(lambda: self._address() or self._process.poll() is not None, "the server's readiness line")
+        assert self._process.poll() is None, self._log.read_text()
+        self._client = Client(self._address(), Credentials.from_directory(self._certs), timeout=PATIENCE_SECONDS)
+
+    def _address(self) -> str:
+        match = re.search(r"listening on (\S+)\s", self._log.read_text())
+        return match[1] if match else ""
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        limits: lib.Limits | None = None,
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+    ) -> str:
+        with _server_refusals():
+            if limits is None and request_id is None:
+                return self._client.start(argv, cwd=cwd or "", env=env, labels=labels, timeout=timeout).id
+            request = api.StartRequest(argv=argv, cwd=cwd or "", env=env, labels=labels, request_id=request_id or "")
+            if timeout is not None:
+                request.timeout.CopyFrom(convert.duration("timeout", timeout))
+            for name in ("memory_bytes", "cpus", "pids"):
+                if (value := getattr(limits, name, None)) is not None:
+                    setattr(request.limits, name, value)
+            return str(self._client._call(self._client._stub.Start, request).job.id)
+
+    def status(self, job_id: str) -> Status:
+        with _server_refusals():
+            return self._client.status(job_id)
+
+    def wait(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> Status:
+        request = api.WaitRequest(job_ids=[job_id])
+        with _server_refusals():
+            try:
+                return convert.job(self._client._call(self._client._stub.Wait, request, timeout).jobs[0])
+            except NoAnswerError as error:
+                raise TimeoutError from error
+
+    def stop(self, job_id: str, *, grace: float = 10.0, force: bool = False) -> Status:
+        with _server_refusals():
+            return self._client.stop(job_id, grace=grace, force=force)
+
+    def signal(self, job_id: str, signal: str) -> None:
+        with _server_refusals():
+            self._client.signal(job_id, signal)
+
+    def delete(self, job_id: str) -> None:
+        with _server_refusals():
+            self._client.delete(job_id)
+
+    def output(
+        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: str | None = None
+    ) -> Iterator[Chunk]:
+        with _server_refusals():
+            wanted = Stream(stream) if stream else None
+            yield from self._client.output(job_id, offset=offset, follow=follow, stream=wanted)
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        states: Sequence[str] = (),
+        id_prefix: str | None = None,
+        limit: int | None = None,
+        page_token: str = "",
+    ) -> Page:
+        request = api.ListJobsRequest(
+            owner=owner or "",
+            all_owners=owner is None,
+            labels=labels,
+            states=[convert.state_value(JobState(state)) for state in states],
+            id_prefix=id_prefix or "",
+            page_size=limit or 0,
+            page_token=page_token,
+        )
+        with _server_refusals():
+            page = self._client._call(self._client._stub.ListJobs, request)
+        return Page([convert.job(job) for job in page.jobs], page.next_page_token)
+
+    def restart(self) -> None:
+        self._end(self._process.kill)
+        self._launch()
+
+    def close(self) -> None:
+        self._end(self._process.terminate)
+        assert self._process.returncode == 0, self._log.read_text()
+
+    def _end(self, end: Callable[[], None]) -> None:
+        self._client.close()
+        end()
+        try:
+            self._process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+
+@contextmanager
+def _server_refusals() -> Iterator[None]:
+    try:
+        yield
+    except NoAnswerError:
+        raise
+    except ClientError as error:
+        raise _refusal_of(error) from error
+
+
+def _refusal_of(error: ClientError) -> RefusedError:
+    info, request = ErrorInfo(), BadRequest()
+    # The client keeps the call that failed as its error's context; what it refuses by itself has none.
+    status = from_call(error.__context__) if error.__context__ else None
+    for detail in status.details if status else ():
+        if not detail.Unpack(info):
+            detail.Unpack(request)
+    assert info.reason or isinstance(error, InvalidRequestError), str(error)
+    assert (info.reason == "JOB_NOT_FOUND") == isinstance(error, JobNotFoundError)
+    return RefusedError(
+        info.reason or "INVALID_ARGUMENT",
+        str(error),
+        field=request.field_violations[0].field if request.field_violations else None,
+        job_id=info.metadata.get("job_id"),
+    )

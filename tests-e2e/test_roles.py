@@ -1,0 +1,137 @@
+"""Guards the design's table of roles: each role against each RPC, on its own jobs and on those of others.
+
+A job that the caller may not see answers as one that does not exist.
+"""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from conformance.jobs import SLEEPER, UNKNOWN_ID
+from harness.api import RPCS, Api, Failure, failing
+from harness.certs import Certs
+from harness.cli import Cli
+from harness.server import Server
+
+OPERATIONS = {
+    "Start": "start",
+    "Stop": "change",
+    "Signal": "change",
+    "Delete": "change",
+    "QueryStatus": "look",
+    "Wait": "look",
+    "ListJobs": "look",
+    "GetOutput": "output",
+}
+TABLE = {
+    "full": {"start": "any", "change": "any", "look": "any", "output": "any"},
+    "admin": {"start": "any", "change": "any", "look": "any", "output": "any"},
+    "user": {"start": "own", "change": "own", "look": "own", "output": "own"},
+    "readonly": {"start": "none", "change": "none", "look": "any", "output": "any"},
+    "observer": {"start": "none", "change": "none", "look": "any", "output": "none"},
+}
+
+
+def request(rpc: str, job_id: str) -> dict[str, object]:
+    """A request about one job that is done at once."""
+    if rpc == "Start":
+        return {"argv": ["true"]}
+    if rpc == "ListJobs":
+        return {"all_owners": True, "id_prefix": job_id}
+    if rpc == "Wait":
+        return {"job_ids": [job_id]}
+    if rpc == "GetOutput":
+        return {"job_id": job_id, "follow": False}
+    further: dict[str, dict[str, object]] = {"Stop": {"force": True}, "Signal": {"signal": "SIGCONT"}}
+    return {"job_id": job_id, **further.get(rpc, {})}
+
+
+def job_for(rpc: str, owner: Api) -> str:
+    """A job in the state that the RPC needs."""
+    if rpc in ("Wait", "Delete"):
+        return owner.wait(owner.start(["true"]).id).id
+    return owner.start(SLEEPER).id
+
+
+def failure_of(client: Api, rpc: str, job_id: str) -> Failure:
+    with failing() as failure:
+        client.call(rpc, **request(rpc, job_id))
+    return failure
+
+
+@pytest.mark.parametrize("whose", ["own", "other"])
+@pytest.mark.parametrize("rpc", RPCS)
+@pytest.mark.parametrize("role", TABLE)
+def test_the_table_of_roles(role: str, rpc: str, whose: str, server: Server, certs: Certs) -> None:
+    """The caller is ann of the role; her own jobs were started by an ann that may start them."""
+    scope = TABLE[role][OPERATIONS[rpc]]
+    owner_pair = certs.client("full", "ann" if whose == "own" else "bob")
+    with Api(server, certs.client(role, "ann")) as caller, Api(server, owner_pair) as owner:
+        job_id = job_for(rpc, owner)
+        if scope == "none":
+            failure = failure_of(caller, rpc, job_id)
+            assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED")
+            assert role in failure.message
+            assert failure == failure_of(caller, rpc, UNKNOWN_ID), "whether the job exists can be told"
+        elif rpc == "ListJobs":
+            found = [job.id for job in caller.call(rpc, **request(rpc, job_id)).jobs]
+            assert found == ([job_id] if scope == "any" or whose == "own" else [])
+        elif rpc == "Start" or scope == "any" or whose == "own":
+            caller.call(rpc, **request(rpc, job_id))
+        else:
+            failure = failure_of(caller, rpc, job_id)
+            assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
+            assert failure.about(job_id) == failure_of(caller, rpc, UNKNOWN_ID).about(UNKNOWN_ID)
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+def test_a_role_that_the_server_does_not_know_may_do_nothing(rpc: str, server: Server, certs: Certs) -> None:
+    with Api(server, certs.client("tinker", "ann")) as caller:
+        failure = failure_of(caller, rpc, UNKNOWN_ID)
+    assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "UNKNOWN_ROLE")
+    assert "'tinker'" in failure.message
+
+
+def test_a_refused_call_changes_nothing(server: Server, certs: Certs, api: Api) -> None:
+    job = api.start(SLEEPER)
+    with Api(server, certs.client("user", "ann")) as ann, Api(server, certs.client("readonly", "ann")) as readonly:
+        for caller in (ann, readonly):
+            for rpc in ("Stop", "Signal", "Delete"):
+                fields = request(rpc, job.id) | ({"signal": "SIGKILL"} if rpc == "Signal" else {})
+                with failing():
+                    caller.call(rpc, **fields)
+    assert api.status(job.id).state == job.state
+    assert api.stop(job.id, force=True).state != job.state
+
+
+def test_one_hidden_job_hides_all_that_are_waited_for(server: Server, certs: Certs, api: Api) -> None:
+    theirs = api.wait(api.start(["true"]).id)
+    with Api(server, certs.client("user", "ann")) as ann:
+        own = ann.wait(ann.start(["true"]).id)
+        with failing() as failure:
+            ann.call("Wait", job_ids=[own.id, theirs.id], any=True)
+    assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
+
+
+def test_a_user_lists_own_jobs_only_however_asked(server: Server, certs: Certs, api: Api) -> None:
+    theirs = api.start(["true"]).id
+    with Api(server, certs.client("user", "carol")) as carol:
+        own = carol.start(["true"]).id
+        for fields in ({}, {"all_owners": True}, {"owner": "carol"}):
+            assert [job.id for job in carol.list(**fields)] == [own]
+        assert carol.list(owner="full") == []
+    assert {own, theirs} <= {job.id for job in api.list(all_owners=True)}
+    assert own not in {job.id for job in api.list()}
+
+
+def test_the_command_line_tells_refused_from_unknown(cli: Cli, certs: Certs, api: Api) -> None:
+    job = api.start(SLEEPER)
+    readonly, user = certs.client("readonly", "ann"), certs.client("user", "ann")
+    refused = cli("stop", job.id, client=readonly, status=4)
+    assert "the role 'readonly' does not allow to stop jobs" in refused.err
+    hidden = cli("stop", job.id, client=user, status=3)
+    unknown = cli("stop", UNKNOWN_ID, client=user, status=3)
+    assert hidden.err.replace(job.id, UNKNOWN_ID) == unknown.err
+    assert cli("status", job.id, client=readonly).out == "running"
+    cli("logs", job.id, client=certs.client("observer", "ann"), status=4)
