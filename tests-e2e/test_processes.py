@@ -60,6 +60,14 @@ def test_stop_reaches_children_and_grandchildren(cli: Cli) -> None:
     assert not job_processes(job_id)
 
 
+def test_the_grace_signal_goes_to_every_process(cli: Cli) -> None:
+    script = "trap 'echo heard; exit' TERM; echo ready; while :; do sleep 0.1; done"
+    job_id = cli.start(sh('setsid sh -c "$1" & wait', script))
+    assert read_first_line(cli, job_id) == "ready"
+    cli("stop", job_id)
+    assert cli("logs", job_id).out == "ready\nheard"
+
+
 def test_a_job_can_end_in_its_own_way_within_the_grace_period(cli: Cli) -> None:
     job_id = cli.start(sh("trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.1; done"))
     assert read_first_line(cli, job_id) == "ready"

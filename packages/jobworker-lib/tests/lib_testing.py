@@ -53,8 +53,12 @@ def engine_processes(state_dir: Path) -> list[int]:
 
 
 def fork_servers(state_dir: Path) -> list[int]:
-    """The fork servers of a state directory: each leads the session of its shims."""
-    return [pid for pid in engine_processes(state_dir) if _session(pid) == pid]
+    """The fork servers of a state directory: each leads a session, and no shim does.
+
+    The name alone does not tell, for a shim has it too when it has just been forked.
+    """
+    found = engine_processes(state_dir)
+    return [pid for pid in found if _session(pid) == pid and process_name(pid) == "jobworker-fork"]
 
 
 def shims(state_dir: Path) -> list[int]:

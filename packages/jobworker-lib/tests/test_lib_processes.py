@@ -84,17 +84,23 @@ def work(engine: Engine) -> None:
 
 def test_nothing_is_leaked(state_dir: Path, engine: Engine) -> None:
     work(engine)
-    (server,) = fork_servers(state_dir)
-    before = descriptors(os.getpid()), threading.active_count(), descriptors(server)
+    before = descriptors(os.getpid()), threading.active_count()
     for _ in range(15):
         work(engine)
+    assert (descriptors(os.getpid()), threading.active_count()) == before
+
+
+def test_idle_shims_hold_nothing_of_their_jobs(state_dir: Path, engine: Engine) -> None:
+    """Only the standard streams and their link to the fork server, which holds a link to each of them."""
+    with ThreadPoolExecutor(6) as pool:
+        jobs = [engine.start(SLEEPER) for _ in range(6)]
+        list(pool.map(lambda job: job.stop(), jobs))
     (server,) = fork_servers(state_dir)
-    # One descriptor more for each shim that the fork server has now.
-    now = descriptors(os.getpid()), threading.active_count()
-    assert now == before[:2]
-    assert descriptors(server) <= before[2] + len(shims(state_dir))
-    idle = {descriptors(shim) for shim in shims(state_dir)}
-    wait_until(lambda: {descriptors(shim) for shim in shims(state_dir)} <= {4, *idle})
+    wait_until(lambda: {descriptors(shim) for shim in shims(state_dir)} == {4}, "idle shims without other descriptors")
+    links = descriptors(server) - len(shims(state_dir))
+    for _ in range(20):
+        engine.run(["true"])
+    wait_until(lambda: descriptors(server) - len(shims(state_dir)) == links, "a fork server without other descriptors")
 
 
 def test_closed_engine_has_let_go_of_everything(state_dir: Path) -> None:
@@ -157,4 +163,8 @@ os.write(report, result.stdout + result.stderr)
 """
     look = "grep -E '^Sig(Blk|Ign)' /proc/self/status; umask; env | grep -c SECRET; ls /proc/self/fd"
     with program(script, state_dir, look) as process:
-        assert finish(process).split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16, "0022", "0", "0", "1", "2", "3"]
+        _, blocked, _, ignored, *rest = finish(process).split()
+    # glibc's posix_spawn(3), by which Python 3.13 starts the fork server, leaves its own two signals (32, 33) ignored.
+    glibc_own = 0b11 << 31
+    assert (int(blocked, 16), int(ignored, 16) & ~glibc_own) == (0, 0)
+    assert rest == ["0022", "0", "0", "1", "2", "3"]

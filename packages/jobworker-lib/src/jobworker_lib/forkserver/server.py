@@ -12,11 +12,15 @@ import signal
 import socket
 import traceback
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from jobworker_lib import libc, messages, tree
 from jobworker_lib.procfs import descendants
 from jobworker_lib.shim import main as shim
 from jobworker_lib.shim.signals import SignalPipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MOST_IDLE_SHIMS = 8
 _FIRST_ENGINE_MILLISECONDS = 30_000
@@ -78,7 +82,7 @@ class ForkServer:
 
     def _hand_on(self, message: dict[str, object], descriptors: list[int]) -> None:
         while True:
-            link = self._idle.pop() if self._idle else self._fork()
+            link = self._idle.pop() if self._idle else self._fork(descriptors)
             with suppress(ConnectionError):  # that shim has just died
                 messages.send(self._shims[link][0], message, descriptors)
                 return
@@ -97,23 +101,26 @@ class ForkServer:
             self._idle.remove(descriptor)
         link.close()
 
-    def _fork(self) -> int:
+    def _fork(self, passed: Sequence[int] = ()) -> int:
+        """Make a shim: its link. It gets ``passed`` in a message, so it must not keep them from the fork as well."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            self._become_shim(ours, theirs)
+            self._become_shim(ours, theirs, passed)
         theirs.close()
         self._shims[ours.fileno()] = (ours, pid)
         self._poller.register(ours, select.POLLIN)
         return ours.fileno()
 
-    def _become_shim(self, ours: socket.socket, theirs: socket.socket) -> None:
+    def _become_shim(self, ours: socket.socket, theirs: socket.socket, passed: Sequence[int]) -> None:
         """In the child: let go of what is the fork server's, serve, and never return."""
         status = 1
         try:  # a fork must never return into its parent's code
             self._signals.close()
             for sock in (ours, self._listener, *self._engines.values(), *(link for link, _ in self._shims.values())):
                 sock.close()
+            for descriptor in passed:
+                os.close(descriptor)
             shim.serve(theirs)
             status = 0
         except BaseException:  # noqa: BLE001 - it ends here, and is told in the engine's log

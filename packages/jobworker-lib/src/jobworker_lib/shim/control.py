@@ -39,7 +39,8 @@ class Control:
     def close(self) -> None:
         """Take no more requests."""
         self._socket.close()
-        os.unlink(self._path)
+        with suppress(FileNotFoundError):  # the state directory was removed
+            os.unlink(self._path)
 
 
 def _perform(request: dict[str, Any], ending: Ending, main_pid: int) -> bool:

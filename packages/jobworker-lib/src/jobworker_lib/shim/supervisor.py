@@ -7,6 +7,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -34,23 +35,24 @@ Started = Callable[[ExitRecord | None], None]
 
 def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> None:
     """Run a job to its end. The caller holds the directory's lock; OSError where the directory can't be written."""
-    writer = OutputWriter(directory)
-    control = Control(directory)
-    try:
+    record = _run(directory, spec, signals, started)
+    if record is not None:
+        _write_exit(directory, record)  # the last touch: from then on the directory may be deleted
+
+
+def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> ExitRecord | None:
+    """Run a job: the record to write; None where it could not be executed, which is recorded already."""
+    with closing(OutputWriter(directory)) as writer, closing(Control(directory)) as control:
         try:
             process = Spawned(spec)
         except OSError as error:
             failure = _failure(error, spec)
             directory.write(EXIT, asdict(failure))
             started(failure)
-            return
+            return None
         directory.write(STARTED, asdict(StartRecord(started_ns=time.time_ns(), pid=process.pid)))
         started(None)
-        record = _Supervision(process, writer, control, signals, Ending(spec.timeout)).run()
-        _write_exit(directory, record)
-    finally:
-        control.close()
-        writer.close()
+        return _Supervision(process, writer, control, signals, Ending(spec.timeout)).run()
 
 
 def _failure(error: OSError, spec: JobSpec) -> ExitRecord:
@@ -69,6 +71,8 @@ def _write_exit(directory: JobDirectory, record: ExitRecord) -> None:
     while True:
         try:
             directory.write(EXIT, asdict(record))
+        except FileNotFoundError:
+            return  # the state directory was removed: nobody can ask for the record
         except OSError:
             time.sleep(1)
         else:
