@@ -48,7 +48,7 @@ def test_run_that_times_out_failed(engine: Engine) -> None:
 
 def test_interrupted_run_stops_its_job(engine: Engine) -> None:
     def interrupt() -> None:
-        wait_until(lambda: len(engine.list(state=State.RUNNING)) == 1)
+        wait_until(lambda: engine._core.watcher._wakes, "a run that follows its job")
         signal.raise_signal(signal.SIGINT)
 
     interrupter = threading.Thread(target=interrupt)
@@ -87,7 +87,7 @@ def test_large_trees_are_ended(engine: Engine) -> None:
     """More processes than are signalled at a time."""
     job = engine.start(sh("for n in $(seq 300); do sleep 1000 & done; echo ready; wait"))
     assert next(job.output()).data == b"ready\n"
-    assert len(job_processes(job.id)) == 301
+    wait_until(lambda: len(job_processes(job.id)) == 301, "all to be executed")
     assert job.stop(grace=20).state is State.STOPPED
     assert job_processes(job.id) == []
 
@@ -127,7 +127,7 @@ def test_asyncio_cancelled_run_stops_its_job(state_dir: Path) -> None:
     async def scenario() -> None:
         async with aio.Engine(state_dir) as engine:
             run = asyncio.create_task(engine.run(SLEEPER))
-            await asyncio.to_thread(wait_until, lambda: list((state_dir / "jobs").glob("*/started.json")))
+            await asyncio.to_thread(wait_until, lambda: engine._core.watcher._wakes, "a run that follows its job")
             run.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await run
