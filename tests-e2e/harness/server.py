@@ -10,6 +10,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import grpc
+
 from conformance.processes import PATIENCE_SECONDS, holders, job_processes, wait_until
 from harness.api import Api
 from harness.certs import Certs
@@ -90,7 +92,7 @@ class Server:
                 self.start()
             with Api(self, self.certs.full) as api:
                 for job in api.list(states=_RUNNING, all_owners=True):
-                    api.stop(job.id, force=True)
+                    _stop(api, job.id)
             assert self.terminate() == 0, self.log
             wait_until(lambda: not self._processes(), "the end of all processes of the server and its jobs")
         finally:
@@ -107,6 +109,13 @@ class Server:
 def clean_environment() -> dict[str, str]:
     """This environment without settings of jobworker and gRPC of the user's own."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("JOBWORKER_", "GRPC_"))}
+
+
+def _stop(api: Api, job_id: str) -> None:
+    try:
+        api.stop(job_id, force=True)
+    except grpc.RpcError:
+        assert api.wait(job_id).ended_at, "it can't be stopped, and has not ended by itself"
 
 
 def _comm(pid: int) -> str:

@@ -18,6 +18,8 @@ from jobworker_lib.messages import bind_in, connect_in, send
 _SOCKET = "forkserver.sock"
 _LOCK = "forkserver.lock"
 _LOG = "engine.log"
+_ATTEMPTS = 3
+"""A fork server may be killed, or exit with its last engine, just before it is asked."""
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv[1]); from jobworker_lib.forkserver.server import main; main()"
@@ -38,11 +40,17 @@ class ForkServerClient:
             EngineError: no fork server can be started.
         """
         with self._lock:
-            try:
-                send(self._connected(), {}, descriptors)
-            except ConnectionError:
-                self._disconnect()
-                send(self._connected(), {}, descriptors)
+            for _ in range(_ATTEMPTS):
+                connection = self._connected()
+                if connection is None:
+                    continue
+                try:
+                    send(connection, {}, descriptors)
+                except ConnectionError:
+                    self._disconnect()
+                else:
+                    return
+        raise EngineError(f"the fork server does not answer; {self._state_dir / _LOG} may say why")
 
     def close(self) -> None:
         """Let go of the fork server."""
@@ -54,7 +62,7 @@ class ForkServerClient:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> socket.socket:
+    def _connected(self) -> socket.socket | None:
         if self._connection is None:
             self._connection = self._connect() or self._launch()
         return self._connection
@@ -68,7 +76,7 @@ class ForkServerClient:
             return None
         return sock
 
-    def _launch(self) -> socket.socket:
+    def _launch(self) -> socket.socket | None:
         """Start a fork server, unless another engine does at the same moment."""
         lock = os.open(self._state_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
@@ -77,8 +85,6 @@ class ForkServerClient:
             if sock is None:
                 self._spawn()
                 sock = self._connect()
-            if sock is None:
-                raise EngineError(f"the fork server does not answer; {self._state_dir / _LOG} may say why")
             return sock
         finally:
             os.close(lock)
