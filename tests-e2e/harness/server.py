@@ -115,7 +115,7 @@ def _stop(api: Api, job_id: str) -> None:
     try:
         api.stop(job_id, force=True)
     except grpc.RpcError:
-        assert api.wait(job_id).ended_at, "it can't be stopped, and has not ended by itself"
+        assert api.wait(job_id).HasField("ended_at"), "it can't be stopped, and has not ended by itself"
 
 
 def _comm(pid: int) -> str:
