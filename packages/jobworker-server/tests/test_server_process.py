@@ -153,7 +153,7 @@ def test_a_stop_in_the_midst_of_much_output_is_told_as_such(
 ) -> None:
     with ServerProcess(server_certs, state_dir) as server:
         client = Client(server.address, authority.client("ann", "full"), authority)
-        job = client.start("sh", "-c", "head -c 200M /dev/zero; exec sleep 1000")
+        job = client.start("sh", "-c", "head -c 1G /dev/zero; exec sleep 1000")
         size = 0
         with failing() as failure:
             for chunk in client.chunks(job.id):
@@ -161,7 +161,7 @@ def test_a_stop_in_the_midst_of_much_output_is_told_as_such(
                     server.send(signal.SIGTERM)
                 size += len(chunk.data)
         assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING"), failure
-        assert 0 < size < 200 << 20
+        assert 0 < size < 1 << 30
         client.close()
     assert "ERROR" not in server.log
 
