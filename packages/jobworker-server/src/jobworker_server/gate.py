@@ -96,6 +96,7 @@ class Stream(Generic[RequestT, ResponseT]):
                 async def send(response: ResponseT) -> None:
                     with admitted.lifetime.held():
                         await context.write(response)
+                    await asyncio.sleep(0)  # an end that was put off comes now, though there is always more to send
 
                 await self.answer(admitted, request, send)
 
