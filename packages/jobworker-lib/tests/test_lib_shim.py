@@ -26,8 +26,7 @@ def make_job(tmp_path: Path) -> Callable[..., JobDirectory]:
     """Makes a directory that holds nothing but a spec."""
 
     def make(argv: list[str], **options: Any) -> JobDirectory:
-        fields = dict.fromkeys(("cwd", "env", "timeout", "limits", "labels", "owner", "request_id"))
-        spec = JobSpec.make(argv, **{**fields, **options})
+        spec = JobSpec.make(argv, **options)
         directory = tmp_path / spec.id
         directory.mkdir()
         (directory / SPEC).write_text(json.dumps(spec.to_json()))

@@ -8,16 +8,20 @@ from typing import Any
 
 import pytest
 
-from jobworker_lib import Engine, InvalidArgumentError, LimitNotEnforceableError, Limits
-from jobworker_lib.spec import DEFAULT_PATH, JobSpec
-
-NOTHING: dict[str, Any] = dict.fromkeys(
-    ("cwd", "env", "timeout", "limits", "labels", "owner", "request_id"),
+from jobworker_lib import (
+    Engine,
+    InvalidArgumentError,
+    LimitNotEnforceableError,
+    Limits,
+    OutputLimit,
+    RestartPolicy,
+    TerminalSize,
 )
+from jobworker_lib.spec import DEFAULT_PATH, JobSpec
 
 
 def make(argv: Any = ("true",), **options: Any) -> JobSpec:
-    return JobSpec.make(argv, **{**NOTHING, **options})
+    return JobSpec.make(argv, **options)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,16 @@ def make(argv: Any = ("true",), **options: Any) -> JobSpec:
         ("limits.memory_bytes", {"limits": Limits(memory_bytes=0)}),
         ("limits.pids", {"limits": Limits(pids=-1)}),
         ("limits.cpus", {"limits": Limits(cpus=float("inf"))}),
+        ("terminal", {"terminal": TerminalSize(0, 80)}),
+        ("terminal", {"terminal": TerminalSize(24, 65536)}),
+        ("output_limit.bytes", {"output_limit": OutputLimit(65535)}),
+        ("output_limit.action", {"output_limit": OutputLimit(65536, "burn")}),  # type: ignore[arg-type]  # on purpose
+        ("priority", {"priority": 1001}),
+        ("priority", {"priority": -1001}),
+        ("start_deadline", {"start_deadline": 0}),
+        ("restart.max_restarts", {"restart": RestartPolicy(max_restarts=-1)}),
+        ("restart.backoff", {"restart": RestartPolicy(max_restarts=1, backoff=0)}),
+        ("restart.max_backoff", {"restart": RestartPolicy(max_restarts=1, max_backoff=float("nan"))}),
         ("labels", {"labels": {"": "x"}}),
         ("labels", {"labels": {"-a": "x"}}),
         ("labels", {"labels": {"a-": "x"}}),
@@ -142,3 +156,23 @@ def test_limits_that_cannot_be_enforced_are_refused(engine: Engine, limit: str) 
     assert caught.value.limit == limit
     assert limit in str(caught.value)
     assert len(engine.list()) == 0
+
+
+def test_unknown_options_are_refused() -> None:
+    with pytest.raises(TypeError, match="timeuot"):
+        make(timeuot=3)
+
+
+def test_a_spec_is_the_same_after_json() -> None:
+    spec = make(
+        ["sh", "-c", "x"],
+        limits=Limits(cpus=0.5),
+        terminal=TerminalSize(50, 132),
+        output_limit=OutputLimit(1 << 20, "drop_oldest"),
+        restart=RestartPolicy(max_restarts=3),
+        stdin=True,
+        priority=-5,
+        start_deadline=1.5,
+    )
+    assert JobSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert JobSpec.from_json(json.loads(json.dumps(make().to_json()))).restart is None

@@ -14,6 +14,8 @@ DEFAULT_GRACE_SECONDS = 10.0
 class JobState(StrEnum):
     """Where a job is in its life."""
 
+    QUEUED = "queued"
+    """Accepted, and waiting for its turn: as many jobs run as may."""
     STARTING = "starting"
     """Accepted; its command has not been executed yet."""
     RUNNING = "running"
@@ -30,7 +32,7 @@ class JobState(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether a job in this state will never change again."""
-        return self not in (JobState.STARTING, JobState.RUNNING)
+        return self not in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING)
 
 
 class Reason(StrEnum):

@@ -25,8 +25,12 @@ from jobworker_lib.errors import (
 )
 from jobworker_lib.limits import Limits
 from jobworker_lib.output.chunk import Chunk
+from jobworker_lib.output.limit import OutputLimit
 from jobworker_lib.page import Page
+from jobworker_lib.restart import RestartPolicy
+from jobworker_lib.start_options import StartOptions
 from jobworker_lib.status import JobStatus, Reason, State
+from jobworker_lib.terminal import TerminalSize
 
 __version__ = "0.1.0"
 
@@ -47,12 +51,16 @@ __all__ = [
     "JobworkerError",
     "LimitNotEnforceableError",
     "Limits",
+    "OutputLimit",
     "Page",
     "Reason",
+    "RestartPolicy",
     "RunResult",
     "StartError",
+    "StartOptions",
     "State",
     "StateDirectoryError",
+    "TerminalSize",
     "WorkingDirectoryError",
     "aio",
 ]

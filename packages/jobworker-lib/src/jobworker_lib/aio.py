@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
+    from typing import Unpack
 
-    from jobworker_lib.limits import Limits
     from jobworker_lib.output.chunk import Chunk
     from jobworker_lib.output.format import Stream
     from jobworker_lib.spec import Argument
+    from jobworker_lib.start_options import StartOptions
     from jobworker_lib.status import JobStatus, State
 
 T = TypeVar("T")
@@ -47,30 +48,9 @@ class Engine:
         """Let go of the state directory; jobs run on."""
         await asyncio.to_thread(self._core.close)
 
-    async def start(
-        self,
-        argv: Sequence[Argument],
-        *,
-        cwd: Argument | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        limits: Limits | None = None,
-        labels: Mapping[str, str] | None = None,
-        owner: str | None = None,
-        request_id: str | None = None,
-    ) -> Job:
+    async def start(self, argv: Sequence[Argument], **options: Unpack[StartOptions]) -> Job:
         """As :meth:`jobworker_lib.Engine.start`, with its errors."""
-        job_id = await asyncio.to_thread(
-            self._core.start,
-            argv,
-            cwd=cwd,
-            env=env,
-            timeout=timeout,
-            limits=limits,
-            labels=labels,
-            owner=owner,
-            request_id=request_id,
-        )
+        job_id = await asyncio.to_thread(self._core.start, argv, **options)
         return Job(self._core, await _until(self._core, job_id, lambda: self._core.poll_started(job_id)))
 
     async def get(self, job_id: str) -> Job:
@@ -100,18 +80,9 @@ class Engine:
         )
         return Page([Job(self._core, status.id) for status in statuses], statuses, token)
 
-    async def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        cwd: Argument | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        labels: Mapping[str, str] | None = None,
-        check: bool = False,
-    ) -> RunResult:
+    async def run(self, argv: Sequence[Argument], *, check: bool = False, **options: Unpack[StartOptions]) -> RunResult:
         """As :meth:`jobworker_lib.Engine.run`, with its errors; cancelled, it stops the job."""
-        starting = asyncio.ensure_future(self.start(argv, cwd=cwd, env=env, timeout=timeout, labels=labels))
+        starting = asyncio.ensure_future(self.start(argv, **options))
         try:
             job = await asyncio.shield(starting)
             chunks = [chunk async for chunk in job.output()]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
 from jobworker_lib.index import Query
 from jobworker_lib.launcher import Launcher
-from jobworker_lib.limits import Limits, require_enforceable
+from jobworker_lib.limits import require_enforceable
 from jobworker_lib.messages import send_control
 from jobworker_lib.output.reader import OutputReader
 from jobworker_lib.spec import Argument, JobSpec, checked_labels
@@ -28,9 +28,11 @@ from jobworker_lib.watcher import Watcher
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Unpack
 
     from jobworker_lib.directory import JobDirectory
     from jobworker_lib.output.format import Stream
+    from jobworker_lib.start_options import StartOptions
 
 DEFAULT_GRACE_SECONDS = 10.0
 _LONGEST_GRACE_SECONDS = 86400.0
@@ -54,24 +56,11 @@ class Core:
             self.watcher.close()
             self._store.index.close()
 
-    def start(
-        self,
-        argv: Sequence[Argument],
-        *,
-        cwd: Argument | None,
-        env: Mapping[str, str] | None,
-        timeout: float | None,
-        limits: Limits | None,
-        labels: Mapping[str, str] | None,
-        owner: str | None,
-        request_id: str | None,
-    ) -> str:
+    def start(self, argv: Sequence[Argument], **options: Unpack[StartOptions]) -> str:
         """Start a job: its id, once its command was executed; or the id of the job of the same request."""
         if self._closed:
             raise EngineError("the engine is closed")
-        spec = JobSpec.make(
-            argv, cwd=cwd, env=env, timeout=timeout, limits=limits, labels=labels, owner=owner, request_id=request_id
-        )
+        spec = JobSpec.make(argv, **options)
         require_enforceable(spec.limits)
         created = self._store.create(spec)
         if isinstance(created, str):

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
+    from typing import Unpack
 
-    from jobworker_lib.limits import Limits
     from jobworker_lib.output.chunk import Chunk
     from jobworker_lib.output.format import Stream
     from jobworker_lib.spec import Argument
+    from jobworker_lib.start_options import StartOptions
     from jobworker_lib.status import JobStatus, State
 
 T = TypeVar("T")
@@ -78,30 +79,12 @@ class Engine:
         """Let go of the state directory; jobs run on."""
         self._core.close()
 
-    def start(
-        self,
-        argv: Sequence[Argument],
-        *,
-        cwd: Argument | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        limits: Limits | None = None,
-        labels: Mapping[str, str] | None = None,
-        owner: str | None = None,
-        request_id: str | None = None,
-    ) -> Job:
+    def start(self, argv: Sequence[Argument], **options: Unpack[StartOptions]) -> Job:
         """Start a job and return once its command was executed (execve(2)).
 
         Args:
             argv: the command and its arguments, executed as they stand: no shell.
-            cwd: its working directory, by default this process's.
-            env: variables added to a clean default environment (PATH, HOME, USER, LOGNAME, SHELL, LANG); nothing else
-                of this process's environment is handed on. ``env=os.environ`` hands on all of it.
-            timeout: seconds after which the job is stopped.
-            limits: what the job may use.
-            labels: to find it by.
-            owner: whose it is, by default the user's name.
-            request_id: a second start of the same owner with the same id gives the job of the first.
+            options: see :class:`jobworker_lib.StartOptions`.
 
         Raises:
             InvalidArgumentError: an argument can't be used.
@@ -109,9 +92,7 @@ class Engine:
             StartError: the command could not be executed; its subclasses tell why.
             EngineError: a fault of the engine.
         """
-        job_id = self._core.start(
-            argv, cwd=cwd, env=env, timeout=timeout, limits=limits, labels=labels, owner=owner, request_id=request_id
-        )
+        job_id = self._core.start(argv, **options)
         return Job(self._core, _until(self._core, job_id, lambda: self._core.poll_started(job_id)))
 
     def get(self, job_id: str) -> Job:
@@ -139,23 +120,14 @@ class Engine:
         )
         return Page([Job(self._core, status.id) for status in statuses], statuses, token)
 
-    def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        cwd: Argument | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        labels: Mapping[str, str] | None = None,
-        check: bool = False,
-    ) -> RunResult:
+    def run(self, argv: Sequence[Argument], *, check: bool = False, **options: Unpack[StartOptions]) -> RunResult:
         """Start a job, wait for it and give its output, as subprocess.run does; interrupted, it stops the job.
 
         Raises:
             CommandFailedError: ``check`` is set and the command did not exit with 0.
             StartError: as :meth:`start`, as are the others.
         """
-        job = self.start(argv, cwd=cwd, env=env, timeout=timeout, labels=labels)
+        job = self.start(argv, **options)
         try:
             chunks = list(job.output())
             return RunResult.of(job.wait(), chunks, check=check)

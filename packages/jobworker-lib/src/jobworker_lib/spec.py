@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from jobworker_lib.errors import InvalidArgumentError
 from jobworker_lib.limits import Limits
+from jobworker_lib.output.limit import ACTIONS, SMALLEST_LIMIT, OutputLimit
+from jobworker_lib.restart import RestartPolicy
+from jobworker_lib.start_options import StartOptions
+from jobworker_lib.terminal import TerminalSize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Unpack
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 JOB_ID_VARIABLE = "JOBWORKER_JOB_ID"
@@ -29,6 +34,9 @@ _LONGEST_LABEL_VALUE = 256
 _LONGEST_OWNER = 256
 _LONGEST_REQUEST_ID = 128
 _LONGEST_TIMEOUT = 10 * 366 * 86400.0
+_LARGEST_TERMINAL = 65535
+_HIGHEST_PRIORITY = 1000
+_MOST_RESTARTS = 1000
 
 Argument = str | os.PathLike[str]
 
@@ -48,47 +56,61 @@ class JobSpec:
     request_id: str | None
     created_ns: int
     """Nanoseconds since the epoch."""
+    # Those with a default are not in the directories of format 1.
+    stdin: bool = False
+    terminal: TerminalSize | None = None
+    output_limit: OutputLimit | None = None
+    priority: int = 0
+    start_deadline: float | None = None
+    restart: RestartPolicy | None = None
 
     @classmethod
-    def make(
-        cls,
-        argv: Sequence[Argument],
-        *,
-        cwd: Argument | None,
-        env: Mapping[str, str] | None,
-        timeout: float | None,
-        limits: Limits | None,
-        labels: Mapping[str, str] | None,
-        owner: str | None,
-        request_id: str | None,
-    ) -> JobSpec:
+    def make(cls, argv: Sequence[Argument], **options: Unpack[StartOptions]) -> JobSpec:
         """Check what was asked for and fill in the defaults.
 
         Raises:
             InvalidArgumentError: something in it can't be used.
         """
+        if unknown := options.keys() - StartOptions.__annotations__.keys():
+            raise TypeError(f"start() has no argument {', '.join(sorted(unknown))}")
         job_id = str(uuid.uuid4())
+        owner, request_id = options.get("owner"), options.get("request_id")
         return cls(
             id=job_id,
             argv=_checked_argv(argv),
-            cwd=_checked_cwd(cwd),
-            env={**_default_environment(), **_checked_env(env or {}), JOB_ID_VARIABLE: job_id},
-            labels=checked_labels(labels or {}),
+            cwd=_checked_cwd(options.get("cwd")),
+            env={**_default_environment(), **_checked_env(options.get("env") or {}), JOB_ID_VARIABLE: job_id},
+            labels=checked_labels(options.get("labels") or {}),
             owner=_checked_text("owner", _account().pw_name if owner is None else owner, _LONGEST_OWNER),
-            timeout=_checked_timeout(timeout),
-            limits=_checked_limits(limits or Limits()),
+            timeout=checked_seconds("timeout", options.get("timeout")),
+            limits=_checked_limits(options.get("limits") or Limits()),
             request_id=_checked_text("request_id", request_id, _LONGEST_REQUEST_ID) if request_id else None,
             created_ns=time.time_ns(),
+            stdin=bool(options.get("stdin")),
+            terminal=checked_terminal(options.get("terminal")),
+            output_limit=_checked_output_limit(options.get("output_limit")),
+            priority=_checked_priority(options.get("priority") or 0),
+            start_deadline=checked_seconds("start_deadline", options.get("start_deadline")),
+            restart=_checked_restart(options.get("restart")),
         )
 
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON takes it."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"limits": asdict(self.limits)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> JobSpec:
         """The spec that :meth:`to_json` was made from."""
-        return cls(**{**value, "argv": tuple(value["argv"]), "limits": Limits(**value["limits"])})
+        parts = {name: kind(**value[name]) for name, kind in _PARTS.items() if value.get(name) is not None}
+        return cls(**{**value, **parts, "argv": tuple(value["argv"])})
+
+
+_PARTS: dict[str, type[Limits | TerminalSize | OutputLimit | RestartPolicy]] = {
+    "limits": Limits,
+    "terminal": TerminalSize,
+    "output_limit": OutputLimit,
+    "restart": RestartPolicy,
+}
 
 
 def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
@@ -108,6 +130,44 @@ def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
         if value != "":
             _checked_text(f"labels.{key}", value, _LONGEST_LABEL_VALUE)
     return dict(labels)
+
+
+def checked_seconds(field: str, seconds: float | None) -> float | None:
+    """A time span that can be used, or None. InvalidArgumentError for any other."""
+    if seconds is not None and not (math.isfinite(seconds) and 0 < seconds <= _LONGEST_TIMEOUT):
+        raise InvalidArgumentError(field, "give a number of seconds above 0, at most ten years")
+    return seconds
+
+
+def checked_terminal(size: TerminalSize | None) -> TerminalSize | None:
+    """A terminal's size that can be used, or None. InvalidArgumentError for any other."""
+    if size is not None and not all(0 < length <= _LARGEST_TERMINAL for length in (size.rows, size.columns)):
+        raise InvalidArgumentError("terminal", f"give 1 to {_LARGEST_TERMINAL} rows and columns")
+    return size
+
+
+def _checked_output_limit(limit: OutputLimit | None) -> OutputLimit | None:
+    if limit is not None and not SMALLEST_LIMIT <= limit.bytes < 1 << 63:
+        raise InvalidArgumentError("output_limit.bytes", f"give {SMALLEST_LIMIT} bytes or more")
+    if limit is not None and limit.action not in ACTIONS:
+        raise InvalidArgumentError("output_limit.action", f"give one of {', '.join(ACTIONS)}")
+    return limit
+
+
+def _checked_priority(priority: int) -> int:
+    if not -_HIGHEST_PRIORITY <= priority <= _HIGHEST_PRIORITY:
+        raise InvalidArgumentError("priority", f"give -{_HIGHEST_PRIORITY} to {_HIGHEST_PRIORITY}")
+    return priority
+
+
+def _checked_restart(restart: RestartPolicy | None) -> RestartPolicy | None:
+    if restart is None or restart.max_restarts == 0:
+        return None
+    if not 0 < restart.max_restarts <= _MOST_RESTARTS:
+        raise InvalidArgumentError("restart.max_restarts", f"give 0 to {_MOST_RESTARTS}")
+    checked_seconds("restart.backoff", restart.backoff)
+    checked_seconds("restart.max_backoff", restart.max_backoff)
+    return restart
 
 
 def _checked_argv(argv: Sequence[Argument]) -> tuple[str, ...]:
@@ -133,12 +193,6 @@ def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
         if name == JOB_ID_VARIABLE:
             raise InvalidArgumentError("env", f"{JOB_ID_VARIABLE} is set by jobworker")
     return dict(env)
-
-
-def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is not None and not (math.isfinite(timeout) and 0 < timeout <= _LONGEST_TIMEOUT):
-        raise InvalidArgumentError("timeout", "give a number of seconds above 0, at most ten years")
-    return timeout
 
 
 def _checked_limits(limits: Limits) -> Limits:

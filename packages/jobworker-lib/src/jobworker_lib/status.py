@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class State(StrEnum):
     """Where a job is in its life; ``docs/architecture.md`` draws it."""
 
+    QUEUED = "queued"
+    """Accepted, and waiting for its turn: as many jobs run as may."""
     STARTING = "starting"
     """Accepted; its command has not been executed yet."""
     RUNNING = "running"
@@ -32,7 +34,7 @@ class State(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether a job in this state will never change again."""
-        return self not in (State.STARTING, State.RUNNING)
+        return self not in (State.QUEUED, State.STARTING, State.RUNNING)
 
 
 class Reason(StrEnum):

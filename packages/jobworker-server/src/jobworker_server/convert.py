@@ -14,6 +14,7 @@ from jobworker_lib import Chunk, JobStatus, Limits, Reason, State
 from jobworker_server.errors import InvalidRequestError
 
 STATES = {
+    State.QUEUED: job_pb2.JOB_STATE_QUEUED,
     State.STARTING: job_pb2.JOB_STATE_STARTING,
     State.RUNNING: job_pb2.JOB_STATE_RUNNING,
     State.EXITED: job_pb2.JOB_STATE_EXITED,

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16jobworker/v1/job.proto\x12\x0cjobworker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n\x06Limits\x12\x19\n\x0cmemory_bytes\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\x04\x63pus\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04pids\x18\x03 \x01(\x04H\x02\x88\x01\x01\x42\x0f\n\r_memory_bytesB\x07\n\x05_cpusB\x07\n\x05_pids\"\x07\n\x05Usage\"\xd9\x04\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x02 \x03(\t\x12\x0b\n\x03\x63wd\x18\x03 \x01(\t\x12\r\n\x05owner\x18\x04 \x01(\t\x12-\n\x06labels\x18\x05 \x03(\x0b\x32\x1d.jobworker.v1.Job.LabelsEntry\x12$\n\x06limits\x18\x06 \x01(\x0b\x32\x14.jobworker.v1.Limits\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x05state\x18\x08 \x01(\x0e\x32\x16.jobworker.v1.JobState\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\texit_code\x18\x0c \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06signal\x18\r \x01(\x05H\x01\x88\x01\x01\x12(\n\x06reason\x18\x0e \x01(\x0e\x32\x18.jobworker.v1.ExitReason\x12\r\n\x05\x65rror\x18\x0f \x01(\t\x12\"\n\x05usage\x18\x10 \x01(\x0b\x32\x13.jobworker.v1.Usage\x12\x14\n\x0coutput_bytes\x18\x11 \x01(\x04\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_exit_codeB\t\n\x07_signal*\xab\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_STARTING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x14\n\x10JOB_STATE_EXITED\x10\x03\x12\x15\n\x11JOB_STATE_STOPPED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x12\n\x0eJOB_STATE_LOST\x10\x06*\xe9\x01\n\nExitReason\x12\x1b\n\x17\x45XIT_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45XIT_REASON_EXITED\x10\x01\x12\x17\n\x13\x45XIT_REASON_STOPPED\x10\x02\x12\x19\n\x15\x45XIT_REASON_TIMED_OUT\x10\x03\x12\x1d\n\x19\x45XIT_REASON_OUT_OF_MEMORY\x10\x04\x12\x1c\n\x18\x45XIT_REASON_OUTPUT_LIMIT\x10\x05\x12\x1f\n\x1b\x45XIT_REASON_FAILED_TO_START\x10\x06\x12\x14\n\x10\x45XIT_REASON_LOST\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16jobworker/v1/job.proto\x12\x0cjobworker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n\x06Limits\x12\x19\n\x0cmemory_bytes\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\x04\x63pus\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04pids\x18\x03 \x01(\x04H\x02\x88\x01\x01\x42\x0f\n\r_memory_bytesB\x07\n\x05_cpusB\x07\n\x05_pids\"\x07\n\x05Usage\"M\n\x0bOutputLimit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12/\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1f.jobworker.v1.OutputLimitAction\"\x81\x01\n\rRestartPolicy\x12\x14\n\x0cmax_restarts\x18\x01 \x01(\r\x12*\n\x07\x62\x61\x63koff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_backoff\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd4\x01\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\r\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\texit_code\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06signal\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x15\n\routput_offset\x18\x06 \x01(\x04\x42\x0c\n\n_exit_codeB\t\n\x07_signal\"\xad\x06\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x02 \x03(\t\x12\x0b\n\x03\x63wd\x18\x03 \x01(\t\x12\r\n\x05owner\x18\x04 \x01(\t\x12-\n\x06labels\x18\x05 \x03(\x0b\x32\x1d.jobworker.v1.Job.LabelsEntry\x12$\n\x06limits\x18\x06 \x01(\x0b\x32\x14.jobworker.v1.Limits\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x05state\x18\x08 \x01(\x0e\x32\x16.jobworker.v1.JobState\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\texit_code\x18\x0c \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06signal\x18\r \x01(\x05H\x01\x88\x01\x01\x12(\n\x06reason\x18\x0e \x01(\x0e\x32\x18.jobworker.v1.ExitReason\x12\r\n\x05\x65rror\x18\x0f \x01(\t\x12\"\n\x05usage\x18\x10 \x01(\x0b\x32\x13.jobworker.v1.Usage\x12\x14\n\x0coutput_bytes\x18\x11 \x01(\x04\x12\x1c\n\x14output_dropped_bytes\x18\x12 \x01(\x04\x12/\n\x0coutput_limit\x18\x13 \x01(\x0b\x32\x19.jobworker.v1.OutputLimit\x12\r\n\x05stdin\x18\x14 \x01(\x08\x12\x0b\n\x03tty\x18\x15 \x01(\x08\x12\x10\n\x08priority\x18\x16 \x01(\x05\x12,\n\x07restart\x18\x17 \x01(\x0b\x32\x1b.jobworker.v1.RestartPolicy\x12\'\n\x08\x61ttempts\x18\x18 \x03(\x0b\x32\x15.jobworker.v1.Attempt\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_exit_codeB\t\n\x07_signal*\xc1\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_STARTING\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x14\n\x10JOB_STATE_EXITED\x10\x03\x12\x15\n\x11JOB_STATE_STOPPED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x12\n\x0eJOB_STATE_LOST\x10\x06\x12\x14\n\x10JOB_STATE_QUEUED\x10\x07*\xe9\x01\n\nExitReason\x12\x1b\n\x17\x45XIT_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45XIT_REASON_EXITED\x10\x01\x12\x17\n\x13\x45XIT_REASON_STOPPED\x10\x02\x12\x19\n\x15\x45XIT_REASON_TIMED_OUT\x10\x03\x12\x1d\n\x19\x45XIT_REASON_OUT_OF_MEMORY\x10\x04\x12\x1c\n\x18\x45XIT_REASON_OUTPUT_LIMIT\x10\x05\x12\x1f\n\x1b\x45XIT_REASON_FAILED_TO_START\x10\x06\x12\x14\n\x10\x45XIT_REASON_LOST\x10\x07*{\n\x11OutputLimitAction\x12#\n\x1fOUTPUT_LIMIT_ACTION_UNSPECIFIED\x10\x00\x12\x1c\n\x18OUTPUT_LIMIT_ACTION_STOP\x10\x01\x12#\n\x1fOUTPUT_LIMIT_ACTION_DROP_OLDEST\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,16 +35,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOB_LABELSENTRY']._loaded_options = None
   _globals['_JOB_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=829
-  _globals['_JOBSTATE']._serialized_end=1000
-  _globals['_EXITREASON']._serialized_start=1003
-  _globals['_EXITREASON']._serialized_end=1236
+  _globals['_JOBSTATE']._serialized_start=1467
+  _globals['_JOBSTATE']._serialized_end=1660
+  _globals['_EXITREASON']._serialized_start=1663
+  _globals['_EXITREASON']._serialized_end=1896
+  _globals['_OUTPUTLIMITACTION']._serialized_start=1898
+  _globals['_OUTPUTLIMITACTION']._serialized_end=2021
   _globals['_LIMITS']._serialized_start=105
   _globals['_LIMITS']._serialized_end=213
   _globals['_USAGE']._serialized_start=215
   _globals['_USAGE']._serialized_end=222
-  _globals['_JOB']._serialized_start=225
-  _globals['_JOB']._serialized_end=826
-  _globals['_JOB_LABELSENTRY']._serialized_start=756
-  _globals['_JOB_LABELSENTRY']._serialized_end=801
+  _globals['_OUTPUTLIMIT']._serialized_start=224
+  _globals['_OUTPUTLIMIT']._serialized_end=301
+  _globals['_RESTARTPOLICY']._serialized_start=304
+  _globals['_RESTARTPOLICY']._serialized_end=433
+  _globals['_ATTEMPT']._serialized_start=436
+  _globals['_ATTEMPT']._serialized_end=648
+  _globals['_JOB']._serialized_start=651
+  _globals['_JOB']._serialized_end=1464
+  _globals['_JOB_LABELSENTRY']._serialized_start=1394
+  _globals['_JOB_LABELSENTRY']._serialized_end=1439
 # @@protoc_insertion_point(module_scope)

@@ -41,9 +41,13 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     """Its command could not be executed. See Job.error."""
     JOB_STATE_LOST: _JobState.ValueType  # 6
     """Its supervisor is gone and left no exit record: the host crashed. How it ended is not known."""
+    JOB_STATE_QUEUED: _JobState.ValueType  # 7
+    """Accepted, and waiting for its turn: as many jobs run as may. It comes before JOB_STATE_STARTING, and can be stopped."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
-    """Where a job is in its life. A job moves only downwards in this list, and never leaves an ended state."""
+    """Where a job is in its life: queued, starting, running, and then ended in one of four ways. A job never goes back to an
+    earlier state, and never leaves an ended one.
+    """
 
 JOB_STATE_UNSPECIFIED: JobState.ValueType  # 0
 """Not known; never sent."""
@@ -59,6 +63,8 @@ JOB_STATE_FAILED: JobState.ValueType  # 5
 """Its command could not be executed. See Job.error."""
 JOB_STATE_LOST: JobState.ValueType  # 6
 """Its supervisor is gone and left no exit record: the host crashed. How it ended is not known."""
+JOB_STATE_QUEUED: JobState.ValueType  # 7
+"""Accepted, and waiting for its turn: as many jobs run as may. It comes before JOB_STATE_STARTING, and can be stopped."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
 class _ExitReason:
@@ -104,6 +110,30 @@ EXIT_REASON_FAILED_TO_START: ExitReason.ValueType  # 6
 EXIT_REASON_LOST: ExitReason.ValueType  # 7
 """The job's supervisor is gone and left no exit record."""
 Global___ExitReason: _TypeAlias = ExitReason  # noqa: Y015
+
+class _OutputLimitAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutputLimitActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutputLimitAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTPUT_LIMIT_ACTION_UNSPECIFIED: _OutputLimitAction.ValueType  # 0
+    """Stands for OUTPUT_LIMIT_ACTION_STOP."""
+    OUTPUT_LIMIT_ACTION_STOP: _OutputLimitAction.ValueType  # 1
+    """The job is stopped, and ends with EXIT_REASON_OUTPUT_LIMIT. The output up to the limit is kept."""
+    OUTPUT_LIMIT_ACTION_DROP_OLDEST: _OutputLimitAction.ValueType  # 2
+    """The job goes on: the newest output is kept, and the oldest is dropped, which readers are told as a gap."""
+
+class OutputLimitAction(_OutputLimitAction, metaclass=_OutputLimitActionEnumTypeWrapper):
+    """What happens when a job has written as much output as its limit allows."""
+
+OUTPUT_LIMIT_ACTION_UNSPECIFIED: OutputLimitAction.ValueType  # 0
+"""Stands for OUTPUT_LIMIT_ACTION_STOP."""
+OUTPUT_LIMIT_ACTION_STOP: OutputLimitAction.ValueType  # 1
+"""The job is stopped, and ends with EXIT_REASON_OUTPUT_LIMIT. The output up to the limit is kept."""
+OUTPUT_LIMIT_ACTION_DROP_OLDEST: OutputLimitAction.ValueType  # 2
+"""The job goes on: the newest output is kept, and the oldest is dropped, which readers are told as a gap."""
+Global___OutputLimitAction: _TypeAlias = OutputLimitAction  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
@@ -166,6 +196,121 @@ class Usage(_message.Message):
 Global___Usage: _TypeAlias = Usage  # noqa: Y015
 
 @_typing.final
+class OutputLimit(_message.Message):
+    """How much output of a job is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BYTES_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    bytes: _builtins.int
+    """Bytes of both streams together; at least 65536."""
+    action: Global___OutputLimitAction.ValueType
+    """What happens at the limit."""
+    def __init__(
+        self,
+        *,
+        bytes: _builtins.int = ...,
+        action: Global___OutputLimitAction.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "bytes", b"bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputLimit: _TypeAlias = OutputLimit  # noqa: Y015
+
+@_typing.final
+class RestartPolicy(_message.Message):
+    """When a job's command is executed again after it has failed: it exited with another code than 0, or a signal that
+    jobworker did not send ended it. A job that is stopped, or ended by its timeout or output limit, is never restarted.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_RESTARTS_FIELD_NUMBER: _builtins.int
+    BACKOFF_FIELD_NUMBER: _builtins.int
+    MAX_BACKOFF_FIELD_NUMBER: _builtins.int
+    max_restarts: _builtins.int
+    """Most times that the command is executed again; 0: never."""
+    @_builtins.property
+    def backoff(self) -> _duration_pb2.Duration:
+        """The pause before the first restart; each further one is twice as long, up to max_backoff. Not set: 1 second."""
+
+    @_builtins.property
+    def max_backoff(self) -> _duration_pb2.Duration:
+        """The longest pause. Not set: 5 minutes."""
+
+    def __init__(
+        self,
+        *,
+        max_restarts: _builtins.int = ...,
+        backoff: _duration_pb2.Duration | None = ...,
+        max_backoff: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backoff", b"backoff", "max_backoff", b"max_backoff"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backoff", b"backoff", "max_backoff", b"max_backoff", "max_restarts", b"max_restarts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestartPolicy: _TypeAlias = RestartPolicy  # noqa: Y015
+
+@_typing.final
+class Attempt(_message.Message):
+    """One execution of a job's command. A job without a restart policy has one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    OUTPUT_OFFSET_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """1 is the first."""
+    exit_code: _builtins.int
+    """The main process's exit code, 0 to 255; set only where it exited."""
+    signal: _builtins.int
+    """The number of the signal that ended the main process; set only where one did."""
+    output_offset: _builtins.int
+    """Where this attempt's output begins in the job's output. It ends where the next attempt's begins."""
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When the command was executed."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When nothing of this attempt was left; not set before."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+        exit_code: _builtins.int | None = ...,
+        signal: _builtins.int | None = ...,
+        output_offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "ended_at", b"ended_at", "exit_code", b"exit_code", "signal", b"signal", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "ended_at", b"ended_at", "exit_code", b"exit_code", "number", b"number", "output_offset", b"output_offset", "signal", b"signal", "started_at", b"started_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    _WhichOneofReturnType__signal: _TypeAlias = _typing.Literal["signal"]  # noqa: Y015
+    _WhichOneofArgType__signal: _TypeAlias = _typing.Literal["_signal", b"_signal"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signal) -> _WhichOneofReturnType__signal | None: ...
+
+Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
+
+@_typing.final
 class Job(_message.Message):
     """A job, as far as the caller may see it. Its environment is never told."""
 
@@ -208,6 +353,13 @@ class Job(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
+    OUTPUT_DROPPED_BYTES_FIELD_NUMBER: _builtins.int
+    OUTPUT_LIMIT_FIELD_NUMBER: _builtins.int
+    STDIN_FIELD_NUMBER: _builtins.int
+    TTY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    RESTART_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUID as text."""
     cwd: _builtins.str
@@ -225,7 +377,17 @@ class Job(_message.Message):
     error: _builtins.str
     """Why the command could not be executed, for a person to read; only in JOB_STATE_FAILED."""
     output_bytes: _builtins.int
-    """Bytes of output captured until now, of both streams together."""
+    """Bytes of output captured until now, of both streams together, those that were dropped since included."""
+    output_dropped_bytes: _builtins.int
+    """Bytes of output that were dropped to keep the output limit. With OUTPUT_LIMIT_ACTION_DROP_OLDEST they are the first
+    ones; with OUTPUT_LIMIT_ACTION_STOP they are what the job wrote after the limit until it had ended.
+    """
+    stdin: _builtins.bool
+    """As given at the start: whether the job has a standard input that Attach can write to."""
+    tty: _builtins.bool
+    """As given at the start: whether the job has a terminal."""
+    priority: _builtins.int
+    """As given at the start."""
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The command and its arguments."""
@@ -240,7 +402,7 @@ class Job(_message.Message):
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """As given at the start; not set: no timeout."""
+        """How long the job may run from its start: as given then, or as changed by Update. Not set: no timeout."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -257,6 +419,18 @@ class Job(_message.Message):
     @_builtins.property
     def usage(self) -> Global___Usage:
         """What the job has used; set where the host accounts for it."""
+
+    @_builtins.property
+    def output_limit(self) -> Global___OutputLimit:
+        """As given at the start; not set: no limit."""
+
+    @_builtins.property
+    def restart(self) -> Global___RestartPolicy:
+        """As given at the start; not set: never restarted."""
+
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
+        """The executions of its command, the first one first; at most the last 100."""
 
     def __init__(
         self,
@@ -278,10 +452,17 @@ class Job(_message.Message):
         error: _builtins.str = ...,
         usage: Global___Usage | None = ...,
         output_bytes: _builtins.int = ...,
+        output_dropped_bytes: _builtins.int = ...,
+        output_limit: Global___OutputLimit | None = ...,
+        stdin: _builtins.bool = ...,
+        tty: _builtins.bool = ...,
+        priority: _builtins.int = ...,
+        restart: Global___RestartPolicy | None = ...,
+        attempts: _abc.Iterable[Global___Attempt] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "created_at", b"created_at", "ended_at", b"ended_at", "exit_code", b"exit_code", "limits", b"limits", "signal", b"signal", "started_at", b"started_at", "timeout", b"timeout", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "created_at", b"created_at", "ended_at", b"ended_at", "exit_code", b"exit_code", "limits", b"limits", "output_limit", b"output_limit", "restart", b"restart", "signal", b"signal", "started_at", b"started_at", "timeout", b"timeout", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "argv", b"argv", "created_at", b"created_at", "cwd", b"cwd", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "id", b"id", "labels", b"labels", "limits", b"limits", "output_bytes", b"output_bytes", "owner", b"owner", "reason", b"reason", "signal", b"signal", "started_at", b"started_at", "state", b"state", "timeout", b"timeout", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "argv", b"argv", "attempts", b"attempts", "created_at", b"created_at", "cwd", b"cwd", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "id", b"id", "labels", b"labels", "limits", b"limits", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "output_limit", b"output_limit", "owner", b"owner", "priority", b"priority", "reason", b"reason", "restart", b"restart", "signal", b"signal", "started_at", b"started_at", "state", b"state", "stdin", b"stdin", "timeout", b"timeout", "tty", b"tty", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -25,15 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19jobworker/v1/output.proto\x12\x0cjobworker.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x01\n\x0bOutputChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12*\n\x06stream\x18\x02 \x01(\x0e\x32\x1a.jobworker.v1.OutputStream\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*a\n\x0cOutputStream\x12\x1d\n\x19OUTPUT_STREAM_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTPUT_STREAM_STDOUT\x10\x01\x12\x18\n\x14OUTPUT_STREAM_STDERR\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19jobworker/v1/output.proto\x12\x0cjobworker.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x01\n\x0bOutputChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12*\n\x06stream\x18\x02 \x01(\x0e\x32\x1a.jobworker.v1.OutputStream\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x03gap\x18\x05 \x01(\x0b\x32\x17.jobworker.v1.OutputGap\"\'\n\tOutputGap\x12\r\n\x05\x62\x65gin\x18\x01 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x04*a\n\x0cOutputStream\x12\x1d\n\x19OUTPUT_STREAM_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTPUT_STREAM_STDOUT\x10\x01\x12\x18\n\x14OUTPUT_STREAM_STDERR\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'jobworker.v1.output_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTPUTSTREAM']._serialized_start=208
-  _globals['_OUTPUTSTREAM']._serialized_end=305
+  _globals['_OUTPUTSTREAM']._serialized_start=287
+  _globals['_OUTPUTSTREAM']._serialized_end=384
   _globals['_OUTPUTCHUNK']._serialized_start=77
-  _globals['_OUTPUTCHUNK']._serialized_end=206
+  _globals['_OUTPUTCHUNK']._serialized_end=244
+  _globals['_OUTPUTGAP']._serialized_start=246
+  _globals['_OUTPUTGAP']._serialized_end=285
 # @@protoc_insertion_point(module_scope)

@@ -52,6 +52,7 @@ class OutputChunk(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     """The bytes, unchanged: not text, and not split at lines. Never empty."""
     stream: Global___OutputStream.ValueType
@@ -64,6 +65,10 @@ class OutputChunk(_message.Message):
     def time(self) -> _timestamp_pb2.Timestamp:
         """When the bytes were captured."""
 
+    @_builtins.property
+    def gap(self) -> Global___OutputGap:
+        """Set where output just before this chunk was dropped to keep the output limit."""
+
     def __init__(
         self,
         *,
@@ -71,11 +76,38 @@ class OutputChunk(_message.Message):
         stream: Global___OutputStream.ValueType = ...,
         offset: _builtins.int = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        gap: Global___OutputGap | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gap", b"gap", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "offset", b"offset", "stream", b"stream", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "gap", b"gap", "offset", b"offset", "stream", b"stream", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutputChunk: _TypeAlias = OutputChunk  # noqa: Y015
+
+@_typing.final
+class OutputGap(_message.Message):
+    """Output that is not there any more: it was dropped to keep the job's output limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    begin: _builtins.int
+    """The offset of the first byte that is missing."""
+    end: _builtins.int
+    """The offset of the first byte after them."""
+    def __init__(
+        self,
+        *,
+        begin: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputGap: _TypeAlias = OutputGap  # noqa: Y015

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from jobworker.v1 import job_pb2 as jobworker_dot_v1_dot_job__pb2
 from jobworker.v1 import output_pb2 as jobworker_dot_v1_dot_output__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!jobworker/v1/worker_service.proto\x12\x0cjobworker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16jobworker/v1/job.proto\x1a\x19jobworker/v1/output.proto\"\xd4\x02\n\x0cStartRequest\x12\x0c\n\x04\x61rgv\x18\x01 \x03(\t\x12\x0b\n\x03\x63wd\x18\x02 \x01(\t\x12\x30\n\x03\x65nv\x18\x03 \x03(\x0b\x32#.jobworker.v1.StartRequest.EnvEntry\x12\x36\n\x06labels\x18\x04 \x03(\x0b\x32&.jobworker.v1.StartRequest.LabelsEntry\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06limits\x18\x06 \x01(\x0b\x32\x14.jobworker.v1.Limits\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"/\n\rStartResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.jobworker.v1.Job\"]\n\x0bStopRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12/\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\".\n\x0cStopResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.jobworker.v1.Job\"$\n\x12QueryStatusRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"5\n\x13QueryStatusResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.jobworker.v1.Job\"n\n\x10GetOutputRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12*\n\x06stream\x18\x04 \x01(\x0e\x32\x1a.jobworker.v1.OutputStream\">\n\x11GetOutputResponse\x12)\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x19.jobworker.v1.OutputChunk\"\x80\x02\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.jobworker.v1.JobState\x12\x39\n\x06labels\x18\x04 \x03(\x0b\x32).jobworker.v1.ListJobsRequest.LabelsEntry\x12\r\n\x05owner\x18\x05 \x01(\t\x12\x12\n\nall_owners\x18\x06 \x01(\x08\x12\x11\n\tid_prefix\x18\x07 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.jobworker.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x0bWaitRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0b\n\x03\x61ny\x18\x02 \x01(\x08\"/\n\x0cWaitResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.jobworker.v1.Job\"/\n\rSignalRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06signal\x18\x02 \x01(\t\"\x10\n\x0eSignalResponse\"\x1f\n\rDeleteRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x10\n\x0e\x44\x65leteResponse2\xc8\x04\n\rWorkerService\x12@\n\x05Start\x12\x1a.jobworker.v1.StartRequest\x1a\x1b.jobworker.v1.StartResponse\x12=\n\x04Stop\x12\x19.jobworker.v1.StopRequest\x1a\x1a.jobworker.v1.StopResponse\x12R\n\x0bQueryStatus\x12 .jobworker.v1.QueryStatusRequest\x1a!.jobworker.v1.QueryStatusResponse\x12N\n\tGetOutput\x12\x1e.jobworker.v1.GetOutputRequest\x1a\x1f.jobworker.v1.GetOutputResponse0\x01\x12I\n\x08ListJobs\x12\x1d.jobworker.v1.ListJobsRequest\x1a\x1e.jobworker.v1.ListJobsResponse\x12=\n\x04Wait\x12\x19.jobworker.v1.WaitRequest\x1a\x1a.jobworker.v1.WaitResponse\x12\x43\n\x06Signal\x12\x1b.jobworker.v1.SignalRequest\x1a\x1c.jobworker.v1.SignalResponse\x12\x43\n\x06\x44\x65lete\x12\x1b.jobworker.v1.DeleteRequest\x1a\x1c.jobworker.v1.DeleteResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!jobworker/v1/worker_service.proto\x12\x0cjobworker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16jobworker/v1/job.proto\x1a\x19jobworker/v1/output.proto\"\xb5\x04\n\x0cStartRequest\x12\x0c\n\x04\x61rgv\x18\x01 \x03(\t\x12\x0b\n\x03\x63wd\x18\x02 \x01(\t\x12\x30\n\x03\x65nv\x18\x03 \x03(\x0b\x32#.jobworker.v1.StartRequest.EnvEntry\x12\x36\n\x06labels\x18\x04 \x03(\x0b\x32&.jobworker.v1.StartRequest.LabelsEntry\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06limits\x18\x06 \x01(\x0b\x32\x14.jobworker.v1.Limits\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\r\n\x05stdin\x18\x08 \x01(\x08\x12,\n\x08terminal\x18\t \x01(\x0b\x32\x1a.jobworker.v1.TerminalSize\x12\x31\n\x0estart_deadline\x18\x18 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08priority\x18\x19 \x01(\x05\x12,\n\x07restart\x18\x1a \x01(\x0b\x32\x1b.jobworker.v1.RestartPolicy\x12/\n\x0coutput_limit\x18  \x01(\x0b\x32\x19.jobworker.v1.OutputLimit\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"/\n\rStartResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.jobworker.v1.Job\"]\n\x0bStopRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12/\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\".\n\x0cStopResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.jobworker.v1.Job\"$\n\x12QueryStatusRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"5\n\x13QueryStatusResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.jobworker.v1.Job\"\xe9\x01\n\x10GetOutputRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12*\n\x06stream\x18\x04 \x01(\x0e\x32\x1a.jobworker.v1.OutputStream\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\ntail_lines\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x17\n\nend_offset\x18\x07 \x01(\x04H\x01\x88\x01\x01\x42\r\n\x0b_tail_linesB\r\n\x0b_end_offset\">\n\x11GetOutputResponse\x12)\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x19.jobworker.v1.OutputChunk\"\x80\x02\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.jobworker.v1.JobState\x12\x39\n\x06labels\x18\x04 \x03(\x0b\x32).jobworker.v1.ListJobsRequest.LabelsEntry\x12\r\n\x05owner\x18\x05 \x01(\t\x12\x12\n\nall_owners\x18\x06 \x01(\x08\x12\x11\n\tid_prefix\x18\x07 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.jobworker.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x0bWaitRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0b\n\x03\x61ny\x18\x02 \x01(\x08\"/\n\x0cWaitResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.jobworker.v1.Job\"/\n\rSignalRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06signal\x18\x02 \x01(\t\"\x10\n\x0eSignalResponse\"\x1f\n\rDeleteRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x10\n\x0e\x44\x65leteResponse\"u\n\rUpdateRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12,\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12\x14\n\nno_timeout\x18\x03 \x01(\x08H\x00\x42\x10\n\x0etimeout_change\"0\n\x0eUpdateResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.jobworker.v1.Job\"\x9d\x01\n\rAttachRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.jobworker.v1.AttachStartH\x00\x12\x0f\n\x05input\x18\x02 \x01(\x0cH\x00\x12\x16\n\x0c\x65nd_of_input\x18\x03 \x01(\x08H\x00\x12,\n\x06resize\x18\x04 \x01(\x0b\x32\x1a.jobworker.v1.TerminalSizeH\x00\x42\t\n\x07request\"c\n\x0b\x41ttachStart\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\x08\x12\x10\n\x06offset\x18\x03 \x01(\x04H\x00\x12\x14\n\ntail_lines\x18\x04 \x01(\x04H\x00\x42\r\n\x0boutput_from\"[\n\x0e\x41ttachResponse\x12)\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x19.jobworker.v1.OutputChunk\x12\x1e\n\x03job\x18\x02 \x01(\x0b\x32\x11.jobworker.v1.Job\"\x88\x01\n\x05\x45vent\x12%\n\x04type\x18\x01 \x01(\x0e\x32\x17.jobworker.v1.EventType\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\x1e\n\x03job\x18\x04 \x01(\x0b\x32\x11.jobworker.v1.Job\"R\n\x0cWatchRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x0f\n\x07job_ids\x18\x02 \x03(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x12\n\nall_owners\x18\x04 \x01(\x08\"D\n\rWatchResponse\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.jobworker.v1.Event\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t*\xa6\x01\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45VENT_TYPE_CREATED\x10\x01\x12\x16\n\x12\x45VENT_TYPE_STARTED\x10\x02\x12\x1f\n\x1b\x45VENT_TYPE_OUTPUT_TRUNCATED\x10\x03\x12\x14\n\x10\x45VENT_TYPE_ENDED\x10\x04\x12\x16\n\x12\x45VENT_TYPE_DELETED\x10\x05\x32\x9a\x06\n\rWorkerService\x12@\n\x05Start\x12\x1a.jobworker.v1.StartRequest\x1a\x1b.jobworker.v1.StartResponse\x12=\n\x04Stop\x12\x19.jobworker.v1.StopRequest\x1a\x1a.jobworker.v1.StopResponse\x12R\n\x0bQueryStatus\x12 .jobworker.v1.QueryStatusRequest\x1a!.jobworker.v1.QueryStatusResponse\x12N\n\tGetOutput\x12\x1e.jobworker.v1.GetOutputRequest\x1a\x1f.jobworker.v1.GetOutputResponse0\x01\x12I\n\x08ListJobs\x12\x1d.jobworker.v1.ListJobsRequest\x1a\x1e.jobworker.v1.ListJobsResponse\x12=\n\x04Wait\x12\x19.jobworker.v1.WaitRequest\x1a\x1a.jobworker.v1.WaitResponse\x12\x43\n\x06Signal\x12\x1b.jobworker.v1.SignalRequest\x1a\x1c.jobworker.v1.SignalResponse\x12\x43\n\x06\x44\x65lete\x12\x1b.jobworker.v1.DeleteRequest\x1a\x1c.jobworker.v1.DeleteResponse\x12\x43\n\x06Update\x12\x1b.jobworker.v1.UpdateRequest\x1a\x1c.jobworker.v1.UpdateResponse\x12G\n\x06\x41ttach\x12\x1b.jobworker.v1.AttachRequest\x1a\x1c.jobworker.v1.AttachResponse(\x01\x30\x01\x12\x42\n\x05Watch\x12\x1a.jobworker.v1.WatchRequest\x1a\x1b.jobworker.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,44 +41,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_LISTJOBSREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_LISTJOBSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_STARTREQUEST']._serialized_start=135
-  _globals['_STARTREQUEST']._serialized_end=475
-  _globals['_STARTREQUEST_ENVENTRY']._serialized_start=386
-  _globals['_STARTREQUEST_ENVENTRY']._serialized_end=428
-  _globals['_STARTREQUEST_LABELSENTRY']._serialized_start=430
-  _globals['_STARTREQUEST_LABELSENTRY']._serialized_end=475
-  _globals['_STARTRESPONSE']._serialized_start=477
-  _globals['_STARTRESPONSE']._serialized_end=524
-  _globals['_STOPREQUEST']._serialized_start=526
-  _globals['_STOPREQUEST']._serialized_end=619
-  _globals['_STOPRESPONSE']._serialized_start=621
-  _globals['_STOPRESPONSE']._serialized_end=667
-  _globals['_QUERYSTATUSREQUEST']._serialized_start=669
-  _globals['_QUERYSTATUSREQUEST']._serialized_end=705
-  _globals['_QUERYSTATUSRESPONSE']._serialized_start=707
-  _globals['_QUERYSTATUSRESPONSE']._serialized_end=760
-  _globals['_GETOUTPUTREQUEST']._serialized_start=762
-  _globals['_GETOUTPUTREQUEST']._serialized_end=872
-  _globals['_GETOUTPUTRESPONSE']._serialized_start=874
-  _globals['_GETOUTPUTRESPONSE']._serialized_end=936
-  _globals['_LISTJOBSREQUEST']._serialized_start=939
-  _globals['_LISTJOBSREQUEST']._serialized_end=1195
-  _globals['_LISTJOBSREQUEST_LABELSENTRY']._serialized_start=430
-  _globals['_LISTJOBSREQUEST_LABELSENTRY']._serialized_end=475
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1197
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1273
-  _globals['_WAITREQUEST']._serialized_start=1275
-  _globals['_WAITREQUEST']._serialized_end=1318
-  _globals['_WAITRESPONSE']._serialized_start=1320
-  _globals['_WAITRESPONSE']._serialized_end=1367
-  _globals['_SIGNALREQUEST']._serialized_start=1369
-  _globals['_SIGNALREQUEST']._serialized_end=1416
-  _globals['_SIGNALRESPONSE']._serialized_start=1418
-  _globals['_SIGNALRESPONSE']._serialized_end=1434
-  _globals['_DELETEREQUEST']._serialized_start=1436
-  _globals['_DELETEREQUEST']._serialized_end=1467
-  _globals['_DELETERESPONSE']._serialized_start=1469
-  _globals['_DELETERESPONSE']._serialized_end=1485
-  _globals['_WORKERSERVICE']._serialized_start=1488
-  _globals['_WORKERSERVICE']._serialized_end=2072
+  _globals['_EVENTTYPE']._serialized_start=2733
+  _globals['_EVENTTYPE']._serialized_end=2899
+  _globals['_STARTREQUEST']._serialized_start=168
+  _globals['_STARTREQUEST']._serialized_end=733
+  _globals['_STARTREQUEST_ENVENTRY']._serialized_start=644
+  _globals['_STARTREQUEST_ENVENTRY']._serialized_end=686
+  _globals['_STARTREQUEST_LABELSENTRY']._serialized_start=688
+  _globals['_STARTREQUEST_LABELSENTRY']._serialized_end=733
+  _globals['_TERMINALSIZE']._serialized_start=735
+  _globals['_TERMINALSIZE']._serialized_end=780
+  _globals['_STARTRESPONSE']._serialized_start=782
+  _globals['_STARTRESPONSE']._serialized_end=829
+  _globals['_STOPREQUEST']._serialized_start=831
+  _globals['_STOPREQUEST']._serialized_end=924
+  _globals['_STOPRESPONSE']._serialized_start=926
+  _globals['_STOPRESPONSE']._serialized_end=972
+  _globals['_QUERYSTATUSREQUEST']._serialized_start=974
+  _globals['_QUERYSTATUSREQUEST']._serialized_end=1010
+  _globals['_QUERYSTATUSRESPONSE']._serialized_start=1012
+  _globals['_QUERYSTATUSRESPONSE']._serialized_end=1065
+  _globals['_GETOUTPUTREQUEST']._serialized_start=1068
+  _globals['_GETOUTPUTREQUEST']._serialized_end=1301
+  _globals['_GETOUTPUTRESPONSE']._serialized_start=1303
+  _globals['_GETOUTPUTRESPONSE']._serialized_end=1365
+  _globals['_LISTJOBSREQUEST']._serialized_start=1368
+  _globals['_LISTJOBSREQUEST']._serialized_end=1624
+  _globals['_LISTJOBSREQUEST_LABELSENTRY']._serialized_start=688
+  _globals['_LISTJOBSREQUEST_LABELSENTRY']._serialized_end=733
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1626
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1702
+  _globals['_WAITREQUEST']._serialized_start=1704
+  _globals['_WAITREQUEST']._serialized_end=1747
+  _globals['_WAITRESPONSE']._serialized_start=1749
+  _globals['_WAITRESPONSE']._serialized_end=1796
+  _globals['_SIGNALREQUEST']._serialized_start=1798
+  _globals['_SIGNALREQUEST']._serialized_end=1845
+  _globals['_SIGNALRESPONSE']._serialized_start=1847
+  _globals['_SIGNALRESPONSE']._serialized_end=1863
+  _globals['_DELETEREQUEST']._serialized_start=1865
+  _globals['_DELETEREQUEST']._serialized_end=1896
+  _globals['_DELETERESPONSE']._serialized_start=1898
+  _globals['_DELETERESPONSE']._serialized_end=1914
+  _globals['_UPDATEREQUEST']._serialized_start=1916
+  _globals['_UPDATEREQUEST']._serialized_end=2033
+  _globals['_UPDATERESPONSE']._serialized_start=2035
+  _globals['_UPDATERESPONSE']._serialized_end=2083
+  _globals['_ATTACHREQUEST']._serialized_start=2086
+  _globals['_ATTACHREQUEST']._serialized_end=2243
+  _globals['_ATTACHSTART']._serialized_start=2245
+  _globals['_ATTACHSTART']._serialized_end=2344
+  _globals['_ATTACHRESPONSE']._serialized_start=2346
+  _globals['_ATTACHRESPONSE']._serialized_end=2437
+  _globals['_EVENT']._serialized_start=2440
+  _globals['_EVENT']._serialized_end=2576
+  _globals['_WATCHREQUEST']._serialized_start=2578
+  _globals['_WATCHREQUEST']._serialized_end=2660
+  _globals['_WATCHRESPONSE']._serialized_start=2662
+  _globals['_WATCHRESPONSE']._serialized_end=2730
+  _globals['_WORKERSERVICE']._serialized_start=2902
+  _globals['_WORKERSERVICE']._serialized_end=3696
 # @@protoc_insertion_point(module_scope)

@@ -7,7 +7,9 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from jobworker.v1 import job_pb2 as _job_pb2
 from jobworker.v1 import output_pb2 as _output_pb2
 import builtins as _builtins
@@ -20,6 +22,42 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _EventType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVENT_TYPE_UNSPECIFIED: _EventType.ValueType  # 0
+    """Not known; never sent."""
+    EVENT_TYPE_CREATED: _EventType.ValueType  # 1
+    """It was accepted."""
+    EVENT_TYPE_STARTED: _EventType.ValueType  # 2
+    """Its command was executed."""
+    EVENT_TYPE_OUTPUT_TRUNCATED: _EventType.ValueType  # 3
+    """Output was dropped to keep its limit, for the first time."""
+    EVENT_TYPE_ENDED: _EventType.ValueType  # 4
+    """It has ended, in whatever way."""
+    EVENT_TYPE_DELETED: _EventType.ValueType  # 5
+    """It was removed, by a client or by the retention of the server."""
+
+class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
+    """What happened to a job."""
+
+EVENT_TYPE_UNSPECIFIED: EventType.ValueType  # 0
+"""Not known; never sent."""
+EVENT_TYPE_CREATED: EventType.ValueType  # 1
+"""It was accepted."""
+EVENT_TYPE_STARTED: EventType.ValueType  # 2
+"""Its command was executed."""
+EVENT_TYPE_OUTPUT_TRUNCATED: EventType.ValueType  # 3
+"""Output was dropped to keep its limit, for the first time."""
+EVENT_TYPE_ENDED: EventType.ValueType  # 4
+"""It has ended, in whatever way."""
+EVENT_TYPE_DELETED: EventType.ValueType  # 5
+"""It was removed, by a client or by the retention of the server."""
+Global___EventType: _TypeAlias = EventType  # noqa: Y015
 
 @_typing.final
 class StartRequest(_message.Message):
@@ -74,13 +112,22 @@ class StartRequest(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    STDIN_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    START_DEADLINE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    RESTART_FIELD_NUMBER: _builtins.int
+    OUTPUT_LIMIT_FIELD_NUMBER: _builtins.int
     cwd: _builtins.str
     """The working directory, absolute. Empty: the home directory of the user that the server runs as."""
     request_id: _builtins.str
     """Chosen by the client, unique among its starts, at most 128 characters: a Start that is sent again with the same
     id answers with the job that the first one started. Empty: each call starts a job.
-    Fields 8 to 15 are kept for input and terminals, 16 to 23 for users and isolation, 24 to 31 for queueing.
     """
+    stdin: _builtins.bool
+    """Give the job a standard input, which Attach writes to; otherwise it reads the end of file at once."""
+    priority: _builtins.int
+    """Of queued jobs that with the highest priority is started first, and of equal ones the oldest; -1000 to 1000."""
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The command and its arguments, executed as they stand: no shell. A command without a slash is looked up in the
@@ -103,6 +150,26 @@ class StartRequest(_message.Message):
     def limits(self) -> _job_pb2.Limits:
         """What the job may use. Not set: no limits."""
 
+    @_builtins.property
+    def terminal(self) -> Global___TerminalSize:
+        """Give the job a terminal of this size, which is also its standard input. Its output is all of the stream stdout."""
+
+    @_builtins.property
+    def start_deadline(self) -> _duration_pb2.Duration:
+        """The job is not started later than this after it was accepted; one that is queued still then ends in
+        JOB_STATE_FAILED. Not set: it may wait for ever.
+        """
+
+    @_builtins.property
+    def restart(self) -> _job_pb2.RestartPolicy:
+        """When to execute the command again. Not set: never."""
+
+    @_builtins.property
+    def output_limit(self) -> _job_pb2.OutputLimit:
+        """How much output is kept. Not set: all of it.
+        Fields 10 to 15 are kept for input and terminals, 16 to 23 for users and isolation, 27 to 31 for queueing.
+        """
+
     def __init__(
         self,
         *,
@@ -113,14 +180,46 @@ class StartRequest(_message.Message):
         timeout: _duration_pb2.Duration | None = ...,
         limits: _job_pb2.Limits | None = ...,
         request_id: _builtins.str = ...,
+        stdin: _builtins.bool = ...,
+        terminal: Global___TerminalSize | None = ...,
+        start_deadline: _duration_pb2.Duration | None = ...,
+        priority: _builtins.int = ...,
+        restart: _job_pb2.RestartPolicy | None = ...,
+        output_limit: _job_pb2.OutputLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "output_limit", b"output_limit", "restart", b"restart", "start_deadline", b"start_deadline", "terminal", b"terminal", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "cwd", b"cwd", "env", b"env", "labels", b"labels", "limits", b"limits", "request_id", b"request_id", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "cwd", b"cwd", "env", b"env", "labels", b"labels", "limits", b"limits", "output_limit", b"output_limit", "priority", b"priority", "request_id", b"request_id", "restart", b"restart", "start_deadline", b"start_deadline", "stdin", b"stdin", "terminal", b"terminal", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartRequest: _TypeAlias = StartRequest  # noqa: Y015
+
+@_typing.final
+class TerminalSize(_message.Message):
+    """The size of a terminal, in characters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Lines, 1 to 65535."""
+    columns: _builtins.int
+    """Characters a line, 1 to 65535."""
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+        columns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TerminalSize: _TypeAlias = TerminalSize  # noqa: Y015
 
 @_typing.final
 class StartResponse(_message.Message):
@@ -131,7 +230,7 @@ class StartResponse(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def job(self) -> _job_pb2.Job:
-        """The job, running."""
+        """The job: running, or queued where as many jobs run as may."""
 
     def __init__(
         self,
@@ -258,6 +357,9 @@ class GetOutputRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     STREAM_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    TAIL_LINES_FIELD_NUMBER: _builtins.int
+    END_OFFSET_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job's id."""
     offset: _builtins.int
@@ -266,6 +368,16 @@ class GetOutputRequest(_message.Message):
     """Go on until the job has ended; otherwise end with what is there now."""
     stream: _output_pb2.OutputStream.ValueType
     """Only this stream; unspecified: both."""
+    tail_lines: _builtins.int
+    """Begin with the last so many lines of what is there now, of the stream that is asked for; 0: with what comes from now
+    on. Not to be given together with an offset or since.
+    """
+    end_offset: _builtins.int
+    """Where to end: the stream ends before this byte. Not set: at the end of the output."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Leave out what was captured before this moment."""
+
     def __init__(
         self,
         *,
@@ -273,12 +385,22 @@ class GetOutputRequest(_message.Message):
         offset: _builtins.int = ...,
         follow: _builtins.bool = ...,
         stream: _output_pb2.OutputStream.ValueType = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        tail_lines: _builtins.int | None = ...,
+        end_offset: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_end_offset", b"_end_offset", "_tail_lines", b"_tail_lines", "end_offset", b"end_offset", "since", b"since", "tail_lines", b"tail_lines"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "job_id", b"job_id", "offset", b"offset", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end_offset", b"_end_offset", "_tail_lines", b"_tail_lines", "end_offset", b"end_offset", "follow", b"follow", "job_id", b"job_id", "offset", b"offset", "since", b"since", "stream", b"stream", "tail_lines", b"tail_lines"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__end_offset: _TypeAlias = _typing.Literal["end_offset"]  # noqa: Y015
+    _WhichOneofArgType__end_offset: _TypeAlias = _typing.Literal["_end_offset", b"_end_offset"]  # noqa: Y015
+    _WhichOneofReturnType__tail_lines: _TypeAlias = _typing.Literal["tail_lines"]  # noqa: Y015
+    _WhichOneofArgType__tail_lines: _TypeAlias = _typing.Literal["_tail_lines", b"_tail_lines"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end_offset) -> _WhichOneofReturnType__end_offset | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tail_lines) -> _WhichOneofReturnType__tail_lines | None: ...
 
 Global___GetOutputRequest: _TypeAlias = GetOutputRequest  # noqa: Y015
 
@@ -537,3 +659,271 @@ class DeleteResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteResponse: _TypeAlias = DeleteResponse  # noqa: Y015
+
+@_typing.final
+class UpdateRequest(_message.Message):
+    """What to change; what is not set stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    NO_TIMEOUT_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job's id."""
+    no_timeout: _builtins.bool
+    """It may run for ever. Always true."""
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long the job may run."""
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        no_timeout: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["no_timeout", b"no_timeout", "timeout", b"timeout", "timeout_change", b"timeout_change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "no_timeout", b"no_timeout", "timeout", b"timeout", "timeout_change", b"timeout_change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_timeout_change: _TypeAlias = _typing.Literal["timeout", "no_timeout"]  # noqa: Y015
+    _WhichOneofArgType_timeout_change: _TypeAlias = _typing.Literal["timeout_change", b"timeout_change"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_timeout_change) -> _WhichOneofReturnType_timeout_change | None: ...
+
+Global___UpdateRequest: _TypeAlias = UpdateRequest  # noqa: Y015
+
+@_typing.final
+class UpdateResponse(_message.Message):
+    """The job was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """The job as it is now."""
+
+    def __init__(
+        self,
+        *,
+        job: _job_pb2.Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateResponse: _TypeAlias = UpdateResponse  # noqa: Y015
+
+@_typing.final
+class AttachRequest(_message.Message):
+    """What an attached client sends: first start, then any of the others."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    END_OF_INPUT_FIELD_NUMBER: _builtins.int
+    RESIZE_FIELD_NUMBER: _builtins.int
+    input: _builtins.bytes
+    """Bytes for the job's standard input or terminal. The server takes no more than the job does."""
+    end_of_input: _builtins.bool
+    """The job's standard input ends here. On a terminal, send the character Ctrl-D instead. Always true."""
+    @_builtins.property
+    def start(self) -> Global___AttachStart:
+        """Which job to join, and how."""
+
+    @_builtins.property
+    def resize(self) -> Global___TerminalSize:
+        """The client's terminal has this size now."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___AttachStart | None = ...,
+        input: _builtins.bytes = ...,
+        end_of_input: _builtins.bool = ...,
+        resize: Global___TerminalSize | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_of_input", b"end_of_input", "input", b"input", "request", b"request", "resize", b"resize", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_of_input", b"end_of_input", "input", b"input", "request", b"request", "resize", b"resize", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["start", "input", "end_of_input", "resize"]  # noqa: Y015
+    _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
+
+Global___AttachRequest: _TypeAlias = AttachRequest  # noqa: Y015
+
+@_typing.final
+class AttachStart(_message.Message):
+    """Which job to join."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    TAIL_LINES_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job's id."""
+    input: _builtins.bool
+    """Whether this client will send input; otherwise it only watches. Needs a job with a standard input or a terminal."""
+    offset: _builtins.int
+    """Bytes from the start of the output, both streams together."""
+    tail_lines: _builtins.int
+    """Lines; 0: what comes from now on."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        input: _builtins.bool = ...,
+        offset: _builtins.int = ...,
+        tail_lines: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "output_from", b"output_from", "tail_lines", b"tail_lines"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "job_id", b"job_id", "offset", b"offset", "output_from", b"output_from", "tail_lines", b"tail_lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_output_from: _TypeAlias = _typing.Literal["offset", "tail_lines"]  # noqa: Y015
+    _WhichOneofArgType_output_from: _TypeAlias = _typing.Literal["output_from", b"output_from"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_output_from) -> _WhichOneofReturnType_output_from | None: ...
+
+Global___AttachStart: _TypeAlias = AttachStart  # noqa: Y015
+
+@_typing.final
+class AttachResponse(_message.Message):
+    """What an attached client is sent: first the job, then output, and the job again when it has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[_output_pb2.OutputChunk]:
+        """In order of arrival."""
+
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """The job: running in the first response, ended in the last one; not set in others."""
+
+    def __init__(
+        self,
+        *,
+        chunks: _abc.Iterable[_output_pb2.OutputChunk] | None = ...,
+        job: _job_pb2.Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachResponse: _TypeAlias = AttachResponse  # noqa: Y015
+
+@_typing.final
+class Event(_message.Message):
+    """Something that happened to a job."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    type: Global___EventType.ValueType
+    """What it was."""
+    job_id: _builtins.str
+    """The job's id."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """The job as it is when the event is sent, which may be later than the event; not set where it is deleted by then."""
+
+    def __init__(
+        self,
+        *,
+        type: Global___EventType.ValueType = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        job_id: _builtins.str = ...,
+        job: _job_pb2.Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "job_id", b"job_id", "time", b"time", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    """Which events to stream. Conditions are joined by and."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    JOB_IDS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    ALL_OWNERS_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Go on after the response that carried this; empty: from now on. OUT_OF_RANGE where it is too old: list the jobs then."""
+    owner: _builtins.str
+    """Jobs of this owner; empty: the caller's own, unless all_owners is set."""
+    all_owners: _builtins.bool
+    """Every owner's jobs, as far as the caller may see them."""
+    @_builtins.property
+    def job_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only of these jobs; empty: of all that the other conditions leave."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        job_ids: _abc.Iterable[_builtins.str] | None = ...,
+        owner: _builtins.str = ...,
+        all_owners: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_owners", b"all_owners", "cursor", b"cursor", "job_ids", b"job_ids", "owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class WatchResponse(_message.Message):
+    """Events, in the order in which they happened. The first response comes at once, and may hold none: its cursor is where
+    the stream began.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """To go on from after these."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
+        """None is ever left out or sent twice in a stream, or in one that goes on from its cursor."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___Event] | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015

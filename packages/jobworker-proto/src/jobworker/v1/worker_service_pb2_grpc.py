@@ -87,6 +87,21 @@ class WorkerServiceStub(object):
                 request_serializer=jobworker_dot_v1_dot_worker__service__pb2.DeleteRequest.SerializeToString,
                 response_deserializer=jobworker_dot_v1_dot_worker__service__pb2.DeleteResponse.FromString,
                 _registered_method=True)
+        self.Update = channel.unary_unary(
+                '/jobworker.v1.WorkerService/Update',
+                request_serializer=jobworker_dot_v1_dot_worker__service__pb2.UpdateRequest.SerializeToString,
+                response_deserializer=jobworker_dot_v1_dot_worker__service__pb2.UpdateResponse.FromString,
+                _registered_method=True)
+        self.Attach = channel.stream_stream(
+                '/jobworker.v1.WorkerService/Attach',
+                request_serializer=jobworker_dot_v1_dot_worker__service__pb2.AttachRequest.SerializeToString,
+                response_deserializer=jobworker_dot_v1_dot_worker__service__pb2.AttachResponse.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/jobworker.v1.WorkerService/Watch',
+                request_serializer=jobworker_dot_v1_dot_worker__service__pb2.WatchRequest.SerializeToString,
+                response_deserializer=jobworker_dot_v1_dot_worker__service__pb2.WatchResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerServiceServicer(object):
@@ -162,6 +177,28 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Update(self, request, context):
+        """Changes what can be changed of a job that has not ended: its timeout.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Attach(self, request_iterator, context):
+        """Joins a running job: streams its output as GetOutput does, and takes input for it. A client that goes away leaves the
+        job as it is, and its input open. Any number of clients may be attached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """Streams what happens to jobs, in order, from now or from where an earlier stream ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -204,6 +241,21 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Delete,
                     request_deserializer=jobworker_dot_v1_dot_worker__service__pb2.DeleteRequest.FromString,
                     response_serializer=jobworker_dot_v1_dot_worker__service__pb2.DeleteResponse.SerializeToString,
+            ),
+            'Update': grpc.unary_unary_rpc_method_handler(
+                    servicer.Update,
+                    request_deserializer=jobworker_dot_v1_dot_worker__service__pb2.UpdateRequest.FromString,
+                    response_serializer=jobworker_dot_v1_dot_worker__service__pb2.UpdateResponse.SerializeToString,
+            ),
+            'Attach': grpc.stream_stream_rpc_method_handler(
+                    servicer.Attach,
+                    request_deserializer=jobworker_dot_v1_dot_worker__service__pb2.AttachRequest.FromString,
+                    response_serializer=jobworker_dot_v1_dot_worker__service__pb2.AttachResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=jobworker_dot_v1_dot_worker__service__pb2.WatchRequest.FromString,
+                    response_serializer=jobworker_dot_v1_dot_worker__service__pb2.WatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -435,6 +487,87 @@ class WorkerService(object):
             '/jobworker.v1.WorkerService/Delete',
             jobworker_dot_v1_dot_worker__service__pb2.DeleteRequest.SerializeToString,
             jobworker_dot_v1_dot_worker__service__pb2.DeleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Update(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/jobworker.v1.WorkerService/Update',
+            jobworker_dot_v1_dot_worker__service__pb2.UpdateRequest.SerializeToString,
+            jobworker_dot_v1_dot_worker__service__pb2.UpdateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attach(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/jobworker.v1.WorkerService/Attach',
+            jobworker_dot_v1_dot_worker__service__pb2.AttachRequest.SerializeToString,
+            jobworker_dot_v1_dot_worker__service__pb2.AttachResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/jobworker.v1.WorkerService/Watch',
+            jobworker_dot_v1_dot_worker__service__pb2.WatchRequest.SerializeToString,
+            jobworker_dot_v1_dot_worker__service__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

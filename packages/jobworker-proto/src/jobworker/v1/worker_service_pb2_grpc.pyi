@@ -64,6 +64,14 @@ class WorkerServiceStub:
     """Sends a signal to a running job's main process."""
     Delete: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.DeleteRequest, _worker_service_pb2.DeleteResponse]
     """Removes an ended job with its output."""
+    Update: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.UpdateRequest, _worker_service_pb2.UpdateResponse]
+    """Changes what can be changed of a job that has not ended: its timeout."""
+    Attach: _grpc.StreamStreamMultiCallable[_worker_service_pb2.AttachRequest, _worker_service_pb2.AttachResponse]
+    """Joins a running job: streams its output as GetOutput does, and takes input for it. A client that goes away leaves the
+    job as it is, and its input open. Any number of clients may be attached.
+    """
+    Watch: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.WatchRequest, _worker_service_pb2.WatchResponse]
+    """Streams what happens to jobs, in order, from now or from where an earlier stream ended."""
 
 @_typing.type_check_only
 class WorkerServiceAsyncStub(WorkerServiceStub):
@@ -101,6 +109,14 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """Sends a signal to a running job's main process."""
     Delete: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.DeleteRequest, _worker_service_pb2.DeleteResponse]  # type: ignore[assignment]
     """Removes an ended job with its output."""
+    Update: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.UpdateRequest, _worker_service_pb2.UpdateResponse]  # type: ignore[assignment]
+    """Changes what can be changed of a job that has not ended: its timeout."""
+    Attach: _aio.StreamStreamMultiCallable[_worker_service_pb2.AttachRequest, _worker_service_pb2.AttachResponse]  # type: ignore[assignment]
+    """Joins a running job: streams its output as GetOutput does, and takes input for it. A client that goes away leaves the
+    job as it is, and its input open. Any number of clients may be attached.
+    """
+    Watch: _aio.UnaryStreamMultiCallable[_worker_service_pb2.WatchRequest, _worker_service_pb2.WatchResponse]  # type: ignore[assignment]
+    """Streams what happens to jobs, in order, from now or from where an earlier stream ended."""
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs, watches and stops processes ("jobs") on the server's host.
@@ -183,5 +199,31 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_service_pb2.DeleteResponse, _abc.Awaitable[_worker_service_pb2.DeleteResponse]]:
         """Removes an ended job with its output."""
+
+    @_abc_1.abstractmethod
+    def Update(
+        self,
+        request: _worker_service_pb2.UpdateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_service_pb2.UpdateResponse, _abc.Awaitable[_worker_service_pb2.UpdateResponse]]:
+        """Changes what can be changed of a job that has not ended: its timeout."""
+
+    @_abc_1.abstractmethod
+    def Attach(
+        self,
+        request_iterator: _MaybeAsyncIterator[_worker_service_pb2.AttachRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.AttachResponse], _abc.AsyncIterator[_worker_service_pb2.AttachResponse]]:
+        """Joins a running job: streams its output as GetOutput does, and takes input for it. A client that goes away leaves the
+        job as it is, and its input open. Any number of clients may be attached.
+        """
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _worker_service_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.WatchResponse], _abc.AsyncIterator[_worker_service_pb2.WatchResponse]]:
+        """Streams what happens to jobs, in order, from now or from where an earlier stream ended."""
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

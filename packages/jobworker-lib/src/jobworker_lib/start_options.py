@@ -1,0 +1,46 @@
+"""What a start may be given besides the command: named once, for both faces of the engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from jobworker_lib.limits import Limits
+    from jobworker_lib.output.limit import OutputLimit
+    from jobworker_lib.restart import RestartPolicy
+    from jobworker_lib.terminal import TerminalSize
+
+
+class StartOptions(TypedDict, total=False):
+    """The keyword arguments of :meth:`jobworker_lib.Engine.start`; None stands for the default."""
+
+    cwd: str | os.PathLike[str] | None
+    """The working directory, by default this process's."""
+    env: Mapping[str, str] | None
+    """Variables added to a clean default environment (PATH, HOME, USER, LOGNAME, SHELL, LANG); nothing else of this
+    process's environment is handed on. ``env=os.environ`` hands on all of it."""
+    timeout: float | None
+    """Seconds after which the job is stopped, counted from its start."""
+    limits: Limits | None
+    """What the job may use."""
+    labels: Mapping[str, str] | None
+    """To find it by."""
+    owner: str | None
+    """Whose it is, by default the user's name."""
+    request_id: str | None
+    """A second start of the same owner with the same id gives the job of the first."""
+    stdin: bool
+    """Whether it has a standard input that can be written to, see :meth:`jobworker_lib.Job.attach`."""
+    terminal: TerminalSize | None
+    """The size of its terminal; None: it has none."""
+    output_limit: OutputLimit | None
+    """How much of its output is kept, by default all."""
+    priority: int
+    """Of queued jobs that with the highest is started first, and of equal ones the oldest: -1000 to 1000, default 0."""
+    start_deadline: float | None
+    """Seconds within which it must be started; one that is queued still then fails. By default it may wait for ever."""
+    restart: RestartPolicy | None
+    """When its command is executed again, by default never."""
