@@ -57,26 +57,6 @@ def test_path_may_hold_any_character(tmp_path: Path) -> None:
     run_there(tmp_path / "two words % été \n '\"")
 
 
-def test_newer_version_is_refused(state_dir: Path) -> None:
-    with Engine(state_dir):
-        (state_dir / "version").write_text("2\n")
-    with pytest.raises(StateDirectoryError, match="newer"):
-        Engine(state_dir)
-
-
-def test_unreadable_version_is_refused(state_dir: Path) -> None:
-    with Engine(state_dir):
-        (state_dir / "version").write_text("what?\n")
-    with pytest.raises(StateDirectoryError):
-        Engine(state_dir)
-
-
-def test_version_that_another_engine_is_just_writing_is_no_problem(state_dir: Path) -> None:
-    with Engine(state_dir):
-        (state_dir / "version").write_text("")
-    Engine(state_dir).close()
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
 def test_directory_of_another_user_is_refused(state_dir: Path) -> None:
     state_dir.mkdir()

@@ -215,3 +215,13 @@ def test_the_key_must_be_closed_to_others(server_certs: Path, tmp_path: Path) ->
     result = run("--certs", str(certs), "--listen", "localhost:0", "--state-dir", str(tmp_path / "state"))
     assert result.returncode == 1
     assert f"chmod 600 {certs}/server.key" in result.stderr
+
+
+def test_a_state_directory_of_a_newer_version_is_refused(server_certs: Path, tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    state_dir.mkdir()
+    (state_dir / "version").write_text("1000\n")
+    result = run("--listen", "localhost:0", "--certs", str(server_certs), "--state-dir", str(state_dir))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"jobworker-server: {state_dir} was used by a newer version of jobworker")
+    assert result.stderr.count("\n") == 1

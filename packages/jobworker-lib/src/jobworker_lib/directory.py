@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jobworker_lib.output.format import recorded_bytes
+from jobworker_lib.record import known_fields
 from jobworker_lib.spec import JobSpec
 from jobworker_lib.status import JobStatus, Reason, State
 from jobworker_lib.timestamps import utc_from_ns
@@ -56,7 +57,8 @@ class ExitRecord:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The record that its JSON was made from."""
-        return cls(**{**value, "state": State(value["state"]), "reason": Reason(value["reason"])})
+        known = known_fields(cls, value)
+        return cls(**{**known, "state": State(value["state"]), "reason": Reason(value["reason"])})
 
 
 class JobDirectory:
@@ -76,7 +78,7 @@ class JobDirectory:
     def read_started(self) -> StartRecord | None:
         """The start record, None before."""
         try:
-            return StartRecord(**_read_json(self.file(STARTED)))
+            return StartRecord(**known_fields(StartRecord, _read_json(self.file(STARTED))))
         except FileNotFoundError:
             return None
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jobworker_lib.errors import InvalidArgumentError
 from jobworker_lib.limits import Limits
 from jobworker_lib.output.limit import ACTIONS, SMALLEST_LIMIT, OutputLimit
+from jobworker_lib.record import known_fields
 from jobworker_lib.restart import RestartPolicy
 from jobworker_lib.start_options import StartOptions
 from jobworker_lib.terminal import TerminalSize
@@ -101,8 +102,12 @@ class JobSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> JobSpec:
         """The spec that :meth:`to_json` was made from."""
-        parts = {name: kind(**value[name]) for name, kind in _PARTS.items() if value.get(name) is not None}
-        return cls(**{**value, **parts, "argv": tuple(value["argv"])})
+        parts = {
+            name: kind(**known_fields(kind, value[name]))
+            for name, kind in _PARTS.items()
+            if value.get(name) is not None
+        }
+        return cls(**{**known_fields(cls, value), **parts, "argv": tuple(value["argv"])})
 
 
 _PARTS: dict[str, type[Limits | TerminalSize | OutputLimit | RestartPolicy]] = {

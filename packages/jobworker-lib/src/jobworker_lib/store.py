@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobworker_lib import tree
-from jobworker_lib.directory import DIRECTORY_MODE, EXIT, FILE_MODE, SPEC, ExitRecord, JobDirectory
+from jobworker_lib.directory import DIRECTORY_MODE, EXIT, SPEC, ExitRecord, JobDirectory
 from jobworker_lib.errors import JobNotFoundError, JobRunningError, StateDirectoryError
 from jobworker_lib.index import Index, Query
 from jobworker_lib.procfs import descendants, processes_with_environment
 from jobworker_lib.spec import JOB_ID_VARIABLE, JobSpec
 from jobworker_lib.status import JobStatus, Reason, State
+from jobworker_lib.version import check_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-FORMAT = 1
-"""The version of the layout on disk, kept in the file ``version``."""
 
 _HIDDEN_NEW = ".new-"
 _HIDDEN_DELETED = ".deleted-"
@@ -170,21 +168,9 @@ class Store:
                 raise StateDirectoryError(f"{self.path} belongs to another user; give a directory of your own")
             os.chmod(self.path, DIRECTORY_MODE)
             self._jobs.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-            self._check_version()
+            check_version(self.path)
         except OSError as error:
             raise StateDirectoryError(f"the state directory {self.path} can't be used: {error.strerror}") from error
-
-    def _check_version(self) -> None:
-        file = self.path / "version"
-        with suppress(FileExistsError):
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-            with open(descriptor, "w") as new:
-                new.write(f"{FORMAT}\n")
-        text = file.read_text().strip() or str(FORMAT)  # empty: another engine is just writing it
-        if not text.isdigit() or int(text) > FORMAT:
-            raise StateDirectoryError(
-                f"{self.path} has format {text[:20]!r}, this version of jobworker knows {FORMAT}: use a newer one"
-            )
 
     def _sweep(self) -> None:
         """Remove what a crash left of jobs that were being made or deleted."""
