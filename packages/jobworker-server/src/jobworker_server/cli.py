@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from jobworker_server import __version__, log
+from jobworker_server import __version__, log, malloc
 from jobworker_server.config import resolve
 from jobworker_server.errors import ConfigError, ServerError
 
@@ -65,6 +65,7 @@ def _command(
     from jobworker_lib import JobworkerError
     from jobworker_server.app import serve
 
+    malloc.reuse_large_buffers()
     log.set_up()
     try:
         asyncio.run(serve(settings))
