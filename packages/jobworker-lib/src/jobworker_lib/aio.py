@@ -13,10 +13,11 @@ from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
 from jobworker_lib.engine import RunResult
 from jobworker_lib.errors import JobworkerError
 from jobworker_lib.page import Page
+from jobworker_lib.waiting import until_async as _until
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Unpack
 
@@ -144,25 +145,3 @@ class Job:
         with self._core.reader(self.id, offset=offset, follow=follow, stream=stream) as reader:
             while batch := await _until(self._core, self.id, reader.next_batch):
                 yield batch
-
-
-async def _until(core: Core, job_id: str, poll: Callable[[], T | None]) -> T:
-    """Wait until ``poll`` gives something; it is asked again at each change of the job's directory."""
-    if (found := poll()) is not None:
-        return found
-    changed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def wake() -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(changed.set)
-
-    with core.watcher.watch(core.directory(job_id), wake):
-        for pause in core.watcher.pauses():
-            changed.clear()
-            if (found := poll()) is not None:
-                return found
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await changed.wait()
-    raise AssertionError("unreachable: pauses never end")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -11,10 +9,11 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
 from jobworker_lib.errors import CommandFailedError, JobNotRunningError
 from jobworker_lib.page import Page
+from jobworker_lib.waiting import until as _until
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Unpack
 
@@ -188,21 +187,3 @@ class Job:
         with self._core.reader(self.id, offset=offset, follow=follow, stream=stream) as reader:
             while batch := _until(self._core, self.id, reader.next_batch):
                 yield batch
-
-
-def _until(core: Core, job_id: str, poll: Callable[[], T | None], timeout: float | None = None) -> T:
-    """Block until ``poll`` gives something; it is asked again at each change of the job's directory."""
-    if (found := poll()) is not None:
-        return found
-    changed = threading.Event()
-    deadline = None if timeout is None else time.monotonic() + timeout
-    with core.watcher.watch(core.directory(job_id), changed.set):
-        for pause in core.watcher.pauses():
-            changed.clear()
-            if (found := poll()) is not None:
-                return found
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError(f"job {job_id} has not ended after {timeout} seconds")
-            changed.wait(pause if left is None else min(pause, left))
-    raise AssertionError("unreachable: pauses never end")
