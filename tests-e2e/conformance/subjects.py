@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -22,10 +22,29 @@ import jobworker_lib as lib
 from conformance.processes import PATIENCE_SECONDS, wait_until
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker_cli import convert
-from jobworker_cli.client import Client, Credentials, JobState, Stream
+from jobworker_cli.client import Client, Credentials, JobState, RestartPolicy, Stream
 from jobworker_cli.errors import ClientError, InvalidRequestError, JobNotFoundError, NoAnswerError
 
 T = TypeVar("T")
+
+
+class Attempt(Protocol):
+    """One execution of a job's command, as the library and the client both tell of it."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def ended_at(self) -> datetime | None: ...
+    @property
+    def exit_code(self) -> int | None: ...
+    @property
+    def signal(self) -> int | None: ...
+    @property
+    def output_offset(self) -> int: ...
+    @property
+    def error(self) -> str | None: ...
 
 
 class Status(Protocol):
@@ -55,6 +74,8 @@ class Status(Protocol):
     def reason(self) -> str | None: ...
     @property
     def error(self) -> str | None: ...
+    @property
+    def attempts(self) -> Sequence[Attempt]: ...
     def describe(self) -> str: ...
 
 
@@ -110,6 +131,7 @@ class Subject(Protocol):
         limits: lib.Limits | None = None,
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
+        restart: lib.RestartPolicy | None = None,
     ) -> str:
         """Start a job: its id."""
 
@@ -336,10 +358,13 @@ class ServerSubject:
         limits: lib.Limits | None = None,
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
+        restart: lib.RestartPolicy | None = None,
     ) -> str:
         with _server_refusals():
             if limits is None and request_id is None:
-                return self._client.start(argv, cwd=cwd or "", env=env, labels=labels, timeout=timeout).id
+                return self._client.start(
+                    argv, cwd=cwd or "", env=env, labels=labels, timeout=timeout, restart=_client_restart(restart)
+                ).id
             request = api.StartRequest(argv=argv, cwd=cwd or "", env=env, labels=labels, request_id=request_id or "")
             if timeout is not None:
                 request.timeout.CopyFrom(convert.duration("timeout", timeout))
@@ -419,6 +444,10 @@ class ServerSubject:
             self._process.kill()
             self._process.wait()
             raise
+
+
+def _client_restart(policy: lib.RestartPolicy | None) -> RestartPolicy | None:
+    return None if policy is None else RestartPolicy(**asdict(policy))
 
 
 @contextmanager

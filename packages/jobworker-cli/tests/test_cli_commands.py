@@ -63,9 +63,14 @@ def test_start_takes_two_dashes_before_the_command(cli: Cli, server: ScriptedSer
         ["start", "--label", "=v", "true"],
         ["run", "--timeout", "0", "true"],
         ["run", "--timeout", "nan", "true"],
+        ["start", "--restart", "-1", "true"],
+        ["start", "--restart-backoff", "1", "true"],
+        ["run", "--restart", "1", "--restart-max-backoff", "0", "true"],
         ["stop", "--force", "--grace", "5", "3f2a"],
         ["stop", "--grace", "-1", "3f2a"],
         ["logs", "--offset", "-1", "3f2a"],
+        ["logs", "--attempt", "0", "3f2a"],
+        ["logs", "--attempt", "1", "--offset", "1", "3f2a"],
         ["list", "--state", "asleep"],
         ["status"],
         ["no-such-command"],
@@ -78,6 +83,28 @@ def test_wrong_usage(cli: Cli, arguments: list[str]) -> None:
     assert "rror: " in refused.stderr
     assert "SECRET" not in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["start", "run"])
+def test_restart_policy_is_sent(cli: Cli, server: ScriptedServer, command: str) -> None:
+    server.service.jobs = [exited(0)]
+    cli(command, "--restart", "3", "--restart-backoff", "0.5", "--restart-max-backoff", "60", "true")
+    policy = server.service.requests[0].restart
+    assert (policy.max_restarts, policy.backoff.ToMilliseconds(), policy.max_backoff.seconds) == (3, 500, 60)
+
+
+def test_output_of_one_attempt(cli: Cli, server: ScriptedServer) -> None:
+    attempts = [job_pb2.Attempt(number=number, output_offset=10 * number) for number in (7, 8, 9)]
+    server.service.jobs = [exited(1, attempts=attempts)]
+    job_id = server.service.jobs[0].id
+    for number in ("8", "9"):
+        assert cli("logs", "--attempt", number, job_id).returncode == 0
+    middle, last = server.service.requests_of(api.GetOutputRequest)
+    assert (middle.offset, middle.end_offset, middle.follow) == (80, 90, False)
+    assert (last.offset, last.HasField("end_offset"), last.follow) == (90, False, False)
+    refused = cli("logs", "--attempt", "6", job_id)
+    assert refused.returncode == 2
+    assert "there are 7 to 9" in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["status", "query"])

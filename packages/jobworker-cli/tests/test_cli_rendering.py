@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli_samples import CREATED, JOB
-from jobworker_cli.models import Chunk, JobState, Reason, Stream
+from jobworker_cli.models import Attempt, Chunk, JobState, Reason, Stream
 from jobworker_cli.render import chunk_json, job_json, jobs_json
 from jobworker_cli.table import for_pipe, for_terminal
 from jobworker_cli.text import command_line, escape, truncate, width
@@ -81,8 +81,9 @@ def test_job_json_has_the_stable_keys() -> None:
         ended_at=CREATED + timedelta(seconds=1),
         labels={"team": "a"},
         limits={"memory_bytes": 1 << 26},
+        attempts=(Attempt(number=1, started_at=CREATED, signal=15, output_offset=7),),
     )
-    assert list(json.loads(job_json(ended)).items()) == [
+    expected: list[tuple[str, object]] = [
         ("id", JOB.id),
         ("command", ["sh", "-c", "echo hi"]),
         ("owner", "ann"),
@@ -96,7 +97,22 @@ def test_job_json_has_the_stable_keys() -> None:
         ("labels", {"team": "a"}),
         ("limits", {"memory_bytes": 1 << 26}),
         ("usage", None),
+        (
+            "attempts",
+            [
+                {
+                    "number": 1,
+                    "started_at": "2026-01-02T03:04:05.678901Z",
+                    "ended_at": None,
+                    "exit_code": None,
+                    "signal": 15,
+                    "output_offset": 7,
+                    "error": None,
+                }
+            ],
+        ),
     ]
+    assert list(json.loads(job_json(ended)).items()) == expected
     running = json.loads(jobs_json([JOB]))[0]
     assert (running["reason"], running["started_at"], running["limits"]) == (None, None, {})
 

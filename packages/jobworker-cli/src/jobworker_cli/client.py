@@ -38,12 +38,12 @@ from jobworker_cli.errors import (
     NoAnswerError,
     OutputInterruptedError,
 )
-from jobworker_cli.models import DEFAULT_GRACE_SECONDS, Chunk, Job, JobState, Stream
+from jobworker_cli.models import DEFAULT_GRACE_SECONDS, Chunk, Job, JobState, RestartPolicy, Stream
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Chunk", "Client", "ClientError", "Credentials", "Job", "JobState", "Stream"]
+__all__ = ["Chunk", "Client", "ClientError", "Credentials", "Job", "JobState", "RestartPolicy", "Stream"]
 
 _WAIT_CALL_SECONDS = 60.0
 _WAIT_OUTAGE_SECONDS = 30.0
@@ -95,6 +95,7 @@ class Client:
         env: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        restart: RestartPolicy | None = None,
     ) -> Job:
         """Start a job; it is sent again, safely, where a connection fails before the answer.
 
@@ -104,6 +105,7 @@ class Client:
             env: added to a clean default environment.
             labels: to find the job by.
             timeout: seconds that the job may run; None: for ever.
+            restart: when to execute the command again; None: never.
 
         Raises:
             InvalidRequestError: something of it can't be used.
@@ -117,6 +119,8 @@ class Client:
         request = api.StartRequest(argv=argv, cwd=cwd, env=env, labels=labels, request_id=str(uuid.uuid4()))
         if timeout is not None:
             request.timeout.CopyFrom(convert.duration("timeout", timeout))
+        if restart is not None:
+            request.restart.CopyFrom(convert.restart_value(restart))
         return convert.job(self._call(self._stub.Start, request).job)
 
     def status(self, job_id: str) -> Job:
@@ -195,13 +199,20 @@ class Client:
             yield from batch
 
     def output_batches(
-        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
+        self,
+        job_id: str,
+        *,
+        offset: int = 0,
+        end: int | None = None,
+        follow: bool = True,
+        stream: Stream | None = None,
     ) -> Iterator[Sequence[Chunk]]:
         """Stream a job's output as it arrives from the server, about 1 MiB at most at a time.
 
         Args:
             job_id: which.
             offset: where to begin, in bytes, both streams together.
+            end: where to end, as offset; None: at the end of the output.
             follow: go on until the job has ended; otherwise end with what is there now.
             stream: only this one; None: both.
 
@@ -213,6 +224,8 @@ class Client:
         if not 0 <= offset < 1 << 64:
             raise InvalidRequestError("offset: it must be from 0 to 2**64 - 1")
         request = api.GetOutputRequest(job_id=job_id, offset=offset, follow=follow, stream=convert.stream_value(stream))
+        if end is not None:
+            request.end_offset = end
         reached = None
         call = self._stub.GetOutput(request)
         try:

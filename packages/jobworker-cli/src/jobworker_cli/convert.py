@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from jobworker.v1 import job_pb2, output_pb2
 from jobworker_cli.errors import InvalidRequestError, ServerError
-from jobworker_cli.models import Chunk, Job, JobState, Reason, Stream
+from jobworker_cli.models import Attempt, Chunk, Job, JobState, Reason, RestartPolicy, Stream
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -46,6 +46,22 @@ def job(message: job_pb2.Job) -> Job:
         signal=message.signal if message.HasField("signal") else None,
         reason=_REASONS.get(message.reason),
         error=message.error,
+        attempts=tuple(map(_attempt, message.attempts)),
+    )
+
+
+def restart_value(policy: RestartPolicy) -> job_pb2.RestartPolicy:
+    """The API's value of a restart policy.
+
+    Raises:
+        InvalidRequestError: it can't be sent.
+    """
+    if not 0 <= policy.max_restarts < 1 << 32:
+        raise InvalidRequestError(f"restart: {policy.max_restarts} is not a number of restarts")
+    return job_pb2.RestartPolicy(
+        max_restarts=policy.max_restarts,
+        backoff=duration("restart.backoff", policy.backoff),
+        max_backoff=duration("restart.max_backoff", policy.max_backoff),
     )
 
 
@@ -75,6 +91,18 @@ def duration(field: str, seconds: float) -> Duration:
     value = Duration()
     value.FromNanoseconds(round(seconds * 1e9))
     return value
+
+
+def _attempt(message: job_pb2.Attempt) -> Attempt:
+    return Attempt(
+        number=message.number,
+        started_at=_time(message.started_at),
+        ended_at=_time(message.ended_at) if message.HasField("ended_at") else None,
+        exit_code=message.exit_code if message.HasField("exit_code") else None,
+        signal=message.signal if message.HasField("signal") else None,
+        output_offset=message.output_offset,
+        error=message.error,
+    )
 
 
 def _time(value: Timestamp) -> datetime:

@@ -58,6 +58,37 @@ _TOLD_BY_STATE = (None, Reason.EXITED, Reason.STOPPED, Reason.FAILED_TO_START, R
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicy:
+    """Executes a command again that failed by itself."""
+
+    max_restarts: int
+    """Most times that it is executed again, 1 to 1000."""
+    backoff: float = 1.0
+    """Seconds of pause before the first restart; each further pause is twice as long."""
+    max_backoff: float = 300.0
+    """The longest pause, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One execution of a job's command."""
+
+    number: int
+    """1 is the first."""
+    started_at: datetime
+    ended_at: datetime | None = None
+    """When nothing of it was left."""
+    exit_code: int | None = None
+    """0 to 255, where the main process exited."""
+    signal: int | None = None
+    """The signal's number, where one ended the main process."""
+    output_offset: int = 0
+    """Where its output begins in the job's output; it ends where the next attempt's begins."""
+    error: str = ""
+    """Why the command could not be executed this time, where it couldn't."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job as it was at one moment."""
 
@@ -82,6 +113,8 @@ class Job:
     """Why the job ended; None before."""
     error: str = ""
     """Why the command could not be executed, where it couldn't."""
+    attempts: tuple[Attempt, ...] = ()
+    """The executions of its command, the first one first; at most the last 100."""
 
     def describe(self) -> str:
         """The status in a few words, such as ``exited (signal: 9, out of memory)``."""

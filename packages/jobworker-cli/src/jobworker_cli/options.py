@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, overload
 
 import typer
+
+from jobworker_cli.models import RestartPolicy
 
 
 class OutputFormat(StrEnum):
@@ -32,6 +34,22 @@ JobTimeout = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", help="Stop the job when it has run so long.")
 ]
 
+Restart = Annotated[
+    int,
+    typer.Option(
+        "--restart", metavar="N", min=0, max=1000, help="Execute the command again when it fails, at most so often."
+    ),
+]
+RestartBackoff = Annotated[
+    float | None,
+    typer.Option(
+        "--restart-backoff", metavar="SECONDS", help="Pause before a restart, each twice the last. Default: 1."
+    ),
+]
+RestartMaxBackoff = Annotated[
+    float | None, typer.Option("--restart-max-backoff", metavar="SECONDS", help="The longest pause. Default: 300.")
+]
+
 
 def key_values(option: str, texts: Sequence[str] | None) -> dict[str, str]:
     """Read the ``K=V`` of a repeated option; the last of equal keys counts."""
@@ -42,8 +60,26 @@ def key_values(option: str, texts: Sequence[str] | None) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
+@overload
+def positive(option: str, seconds: float) -> float: ...
+@overload
+def positive(option: str, seconds: float | None) -> float | None: ...
 def positive(option: str, seconds: float | None) -> float | None:
     """Refuse a time of nothing or less; None stands for none given."""
     if seconds is not None and not 0 < seconds < float("inf"):
         raise typer.BadParameter("expected a number of seconds above 0", param_hint=option)
     return seconds
+
+
+def restart_policy(restarts: int, backoff: float | None, max_backoff: float | None) -> RestartPolicy | None:
+    """What --restart and its like ask for; None: never."""
+    pauses = {
+        name: positive(f"--restart-{name.replace('_', '-')}", seconds)
+        for name, seconds in (("backoff", backoff), ("max_backoff", max_backoff))
+        if seconds is not None
+    }
+    if restarts:
+        return RestartPolicy(max_restarts=restarts, **pauses)
+    if pauses:
+        raise typer.BadParameter("a pause between restarts needs --restart N", param_hint="--restart")
+    return None

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobworker_cli.models import Chunk, Job
+    from jobworker_cli.models import Attempt, Chunk, Job
 
 
 def job_json(job: Job) -> str:
@@ -51,4 +51,17 @@ def _job_object(job: Job) -> dict[str, Any]:
         "labels": dict(job.labels),
         "limits": dict(job.limits),
         "usage": None,
+        "attempts": [_attempt_object(attempt) for attempt in job.attempts],
+    }
+
+
+def _attempt_object(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "started_at": utc(attempt.started_at),
+        "ended_at": utc(attempt.ended_at) if attempt.ended_at else None,
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "output_offset": attempt.output_offset,
+        "error": attempt.error or None,
     }

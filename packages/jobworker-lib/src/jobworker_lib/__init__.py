@@ -6,6 +6,7 @@ These are all its public names; :mod:`jobworker_lib.aio` offers the same engine 
 from __future__ import annotations
 
 from jobworker_lib import aio
+from jobworker_lib.attempts import Attempt
 from jobworker_lib.engine import Engine, Job, RunResult
 from jobworker_lib.errors import (
     ArgumentsTooLongError,
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentsTooLongError",
+    "Attempt",
     "Chunk",
     "CommandFailedError",
     "CommandNotExecutableError",

@@ -2,7 +2,8 @@
 
 ``spec.json`` is the job as accepted. Whoever supervises the job holds an exclusive flock(2) on it from before the
 directory can be seen until after ``exit.json`` is written, so a free lock without an exit record means a lost job.
-``started.json`` appears when the command was executed, ``exit.json`` when all of the job is over.
+``started.json`` appears when the command was executed, ``attempts.json`` when it is to be executed again, ``exit.json``
+when all of the job is over.
 ``docs/state-directory.md`` describes the format.
 """
 
@@ -11,10 +12,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from jobworker_lib.attempts import Attempt
 from jobworker_lib.output.format import recorded_bytes
 from jobworker_lib.record import known_fields
 from jobworker_lib.spec import JobSpec
@@ -23,6 +26,7 @@ from jobworker_lib.timestamps import utc_from_ns
 
 SPEC = "spec.json"
 STARTED = "started.json"
+ATTEMPTS = "attempts.json"
 EXIT = "exit.json"
 OUTPUT_LOG = "output.log"
 OUTPUT_INDEX = "output.index"
@@ -138,7 +142,28 @@ class JobDirectory:
             reason=ended.reason if ended else None,
             error=ended.error if ended else None,
             output_bytes=recorded_bytes(self.file(OUTPUT_INDEX)),
+            priority=spec.priority,
+            restart=spec.restart,
+            attempts=self._attempts(spec, started, ended),
         )
+
+    def _attempts(self, spec: JobSpec, started: StartRecord | None, ended: ExitRecord | None) -> tuple[Attempt, ...]:
+        """The executions of the command; of the last one the end is told by the exit record."""
+        if started is None:
+            return ()
+        attempts = [Attempt(number=1, started_ns=started.started_ns)]
+        if spec.restart:
+            with suppress(FileNotFoundError):  # it appears when the first attempt has ended
+                attempts = [Attempt(**known_fields(Attempt, attempt)) for attempt in _read_json(self.file(ATTEMPTS))]
+        if ended and attempts[-1].ended_ns is None:
+            attempts[-1] = replace(
+                attempts[-1],
+                ended_ns=ended.ended_ns,
+                exit_code=ended.exit_code,
+                signal=ended.signal,
+                error=ended.error,
+            )
+        return tuple(attempts)
 
 
 def _read_json(path: str) -> Any:

@@ -12,6 +12,9 @@ from jobworker_lib.timestamps import utc_from_ns
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from jobworker_lib.attempts import Attempt
+    from jobworker_lib.restart import RestartPolicy
+
 
 class State(StrEnum):
     """Where a job is in its life; ``docs/architecture.md`` draws it."""
@@ -81,6 +84,11 @@ class JobStatus:
     """Why the command could not be executed, where it couldn't."""
     output_bytes: int = 0
     """Output captured until then, of both streams together."""
+    priority: int = 0
+    restart: RestartPolicy | None = None
+    """When its command is executed again; None: never."""
+    attempts: tuple[Attempt, ...] = ()
+    """The executions of its command, the first one first; at most the last 100."""
 
     @property
     def created_at(self) -> datetime:

@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2
-from jobworker_lib import Chunk, JobStatus, Limits, Reason, State
+from jobworker_lib import Attempt, Chunk, JobStatus, Limits, Reason, RestartPolicy, State
 from jobworker_server.errors import InvalidRequestError
 
 STATES = {
@@ -58,6 +58,9 @@ def job_message(status: JobStatus) -> job_pb2.Job:
         reason=REASONS[status.reason] if status.reason else job_pb2.EXIT_REASON_UNSPECIFIED,
         error=_text(status.error or ""),
         output_bytes=status.output_bytes,
+        priority=status.priority,
+        restart=_restart_message(status.restart),
+        attempts=map(_attempt_message, status.attempts),
     )
 
 
@@ -92,6 +95,42 @@ def limits(message: job_pb2.Limits) -> Limits:
         memory_bytes=message.memory_bytes if message.HasField("memory_bytes") else None,
         cpus=message.cpus if message.HasField("cpus") else None,
         pids=message.pids if message.HasField("pids") else None,
+    )
+
+
+def restart(message: job_pb2.RestartPolicy) -> RestartPolicy:
+    """The restart policy of a request."""
+    default = RestartPolicy(max_restarts=message.max_restarts)
+    return RestartPolicy(
+        max_restarts=message.max_restarts,
+        backoff=seconds("restart.backoff", message.backoff) if message.HasField("backoff") else default.backoff,
+        max_backoff=(
+            seconds("restart.max_backoff", message.max_backoff)
+            if message.HasField("max_backoff")
+            else default.max_backoff
+        ),
+    )
+
+
+def _restart_message(restart: RestartPolicy | None) -> job_pb2.RestartPolicy | None:
+    if restart is None:
+        return None
+    return job_pb2.RestartPolicy(
+        max_restarts=restart.max_restarts,
+        backoff=_duration(restart.backoff),
+        max_backoff=_duration(restart.max_backoff),
+    )
+
+
+def _attempt_message(attempt: Attempt) -> job_pb2.Attempt:
+    return job_pb2.Attempt(
+        number=attempt.number,
+        started_at=_timestamp(attempt.started_ns),
+        ended_at=None if attempt.ended_ns is None else _timestamp(attempt.ended_ns),
+        exit_code=attempt.exit_code,
+        signal=attempt.signal,
+        output_offset=attempt.output_offset,
+        error=_text(attempt.error or ""),
     )
 
 

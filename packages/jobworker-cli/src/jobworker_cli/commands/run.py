@@ -25,6 +25,9 @@ def run(
     env: options.Env = None,
     label: options.Label = None,
     timeout: options.JobTimeout = None,
+    restart: options.Restart = 0,
+    restart_backoff: options.RestartBackoff = None,
+    restart_max_backoff: options.RestartMaxBackoff = None,
 ) -> None:
     """Run a job as if it were here, and exit as it does.
 
@@ -40,9 +43,10 @@ def run(
     """
     variables, labels = options.key_values("--env", env), options.key_values("--label", label)
     seconds = options.positive("--timeout", timeout)
+    policy = options.restart_policy(restart, restart_backoff, restart_max_backoff)
     with connect(context.obj) as client, StopOnSignal(client) as stopper:
         try:
-            job = client.start(command, cwd=cwd, env=variables, labels=labels, timeout=seconds)
+            job = client.start(command, cwd=cwd, env=variables, labels=labels, timeout=seconds, restart=policy)
         except ClientError as error:
             report(error)
             raise typer.Exit(exit_status.of_failed_start(error)) from None

@@ -18,6 +18,9 @@ def start(
     env: options.Env = None,
     label: options.Label = None,
     timeout: options.JobTimeout = None,
+    restart: options.Restart = 0,
+    restart_backoff: options.RestartBackoff = None,
+    restart_max_backoff: options.RestartMaxBackoff = None,
     output: options.Output = None,
 ) -> None:
     """Start a job, print its id, and leave it running.
@@ -27,6 +30,7 @@ def start(
     """
     variables, labels = options.key_values("--env", env), options.key_values("--label", label)
     seconds = options.positive("--timeout", timeout)
+    policy = options.restart_policy(restart, restart_backoff, restart_max_backoff)
     with connect(context.obj) as client:
-        job = client.start(command, cwd=cwd, env=variables, labels=labels, timeout=seconds)
+        job = client.start(command, cwd=cwd, env=variables, labels=labels, timeout=seconds, restart=policy)
     print_line(job_json(job) if output else job.id)

@@ -32,6 +32,11 @@ class OutputWriter:
         self._last_ns = 0
         self._can_splice = True
 
+    @property
+    def size(self) -> int:
+        """Bytes of output that were captured until now."""
+        return self._size
+
     def move(self, pipe: int, stream: int) -> int:
         """Append what the pipe holds, up to 1 MiB: bytes moved, 0 at the end of file.
 

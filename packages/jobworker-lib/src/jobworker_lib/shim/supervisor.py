@@ -15,9 +15,10 @@ from jobworker_lib import tree
 from jobworker_lib.directory import EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
 from jobworker_lib.output.writer import OutputWriter
 from jobworker_lib.procfs import descendants
+from jobworker_lib.shim.attempts import Attempts
 from jobworker_lib.shim.capture import Capture
 from jobworker_lib.shim.control import Control
-from jobworker_lib.shim.ending import Ending
+from jobworker_lib.shim.ending import Ending, Outcome
 from jobworker_lib.shim.spawn import Spawned
 from jobworker_lib.start_errors import explain
 from jobworker_lib.status import Reason, State
@@ -50,9 +51,11 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
             directory.write(EXIT, asdict(failure))
             started(failure)
             return None
-        directory.write(STARTED, asdict(StartRecord(started_ns=time.time_ns(), pid=process.pid)))
+        record = StartRecord(started_ns=time.time_ns(), pid=process.pid)
+        directory.write(STARTED, asdict(record))
         started(None)
-        return _Supervision(process, writer, control, signals, Ending(spec.timeout)).run()
+        attempts = Attempts(directory, spec.restart, record.started_ns)
+        return _Supervision(process, spec, writer, control, signals, attempts).run()
 
 
 def _failure(error: OSError, spec: JobSpec) -> ExitRecord:
@@ -83,24 +86,70 @@ class _Supervision:
     """The loop of one running job."""
 
     def __init__(
-        self, process: Spawned, writer: OutputWriter, control: Control, signals: SignalPipe, ending: Ending
+        self,
+        process: Spawned,
+        spec: JobSpec,
+        writer: OutputWriter,
+        control: Control,
+        signals: SignalPipe,
+        attempts: Attempts,
     ) -> None:
         self._main = process.pid
+        self._spec = spec
+        self._writer = writer
         self._control = control
         self._signals = signals
-        self._ending = ending
+        self._attempts = attempts
+        self._ending = Ending(spec.timeout, attempts.restarts)
         self._poller = select.poll()
         self._poller.register(control, select.POLLIN)
         self._poller.register(signals, select.POLLIN)
         self._capture = Capture(process.pipes, writer, self._poller)
 
     def run(self) -> ExitRecord:
-        """Return when no process of the job is left and all its output is in the log."""
-        while not (self._reap() and self._capture.drain()):
+        """Return when no process of the job is left, all its output is in the log, and it is not executed again."""
+        self._until(self._attempt_is_over)
+        while self._ending.restarts:
+            self._ending.attempt_over()
+            self._attempts.end(self._ending.outcome)
+            self._until(self._pause_is_over)
+            self._until(self._attempt_is_over)
+        return self._ending.record()
+
+    def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
             for descriptor, _ in self._poller.poll(self._milliseconds_to_next()):
                 self._handle(descriptor)
             self._do_what_is_due()
-        return self._ending.record()
+
+    def _attempt_is_over(self) -> bool:
+        return self._reap() and self._capture.drain()
+
+    def _pause_is_over(self) -> bool:
+        """Execute the command again when it is time for it. True also where it is not to be any more."""
+        if not self._ending.restarts:
+            return True
+        if self._attempts.next_at is None or time.monotonic() < self._attempts.next_at:
+            return False
+        try:
+            if not self._attempts.begin(self._writer.size):
+                return False
+        except FileNotFoundError:  # the directory was removed, and the job with it
+            self._ending.stop(Reason.STOPPED, 0)
+            return True
+        self._execute_again()
+        return True
+
+    def _execute_again(self) -> None:
+        self._ending.begin_again()
+        try:
+            process = Spawned(self._spec)
+        except OSError as error:
+            kind, message = explain(error, self._spec)
+            self._ending.main_ended(Outcome(error_kind=kind, error=message))
+            return
+        self._main = process.pid
+        self._capture = Capture(process.pipes, self._writer, self._poller)
 
     def _handle(self, descriptor: int) -> None:
         if descriptor in self._capture:
@@ -120,7 +169,7 @@ class _Supervision:
             if pid == 0:
                 return False
             if pid == self._main:
-                self._ending.main_ended(wait_status)
+                self._ending.main_ended(Outcome.of(wait_status))
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()
@@ -140,7 +189,13 @@ class _Supervision:
         ending = self._ending
         due = [
             at
-            for at in (self._capture.retry_at, ending.timeout_at, ending.terminate_at, ending.kill_at)
+            for at in (
+                self._capture.retry_at,
+                self._attempts.next_at,
+                ending.timeout_at,
+                ending.terminate_at,
+                ending.kill_at,
+            )
             if at is not None
         ]
         return max(0.0, (min(due) - time.monotonic()) * 1000) if due else None

@@ -269,6 +269,7 @@ class Attempt(_message.Message):
     EXIT_CODE_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
     OUTPUT_OFFSET_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """1 is the first."""
     exit_code: _builtins.int
@@ -277,6 +278,8 @@ class Attempt(_message.Message):
     """The number of the signal that ended the main process; set only where one did."""
     output_offset: _builtins.int
     """Where this attempt's output begins in the job's output. It ends where the next attempt's begins."""
+    error: _builtins.str
+    """Why the command could not be executed this time, for a person to read; empty where it was."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When the command was executed."""
@@ -294,10 +297,11 @@ class Attempt(_message.Message):
         exit_code: _builtins.int | None = ...,
         signal: _builtins.int | None = ...,
         output_offset: _builtins.int = ...,
+        error: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "ended_at", b"ended_at", "exit_code", b"exit_code", "signal", b"signal", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "ended_at", b"ended_at", "exit_code", b"exit_code", "number", b"number", "output_offset", b"output_offset", "signal", b"signal", "started_at", b"started_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "number", b"number", "output_offset", b"output_offset", "signal", b"signal", "started_at", b"started_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -29,6 +29,7 @@ async def _begin(call: Call, request: StartRequest) -> aio.Job:
         labels=request.labels,
         owner=call.caller.name,
         request_id=request.request_id or None,
+        restart=convert.restart(request.restart) if request.HasField("restart") else None,
     )
     call.log("started", job.id)
     return job
