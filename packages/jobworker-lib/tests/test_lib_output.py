@@ -160,6 +160,21 @@ def test_reader_without_following_ends_with_what_was_there_when_it_began(tmp_pat
             assert reader.next_batch() == []
 
 
+def test_what_is_written_just_before_the_end_is_read(tmp_path: Path) -> None:
+    """A job may write its last words, and end, between a reader's look at its output and the one at its state."""
+    directory = JobDirectory(tmp_path)
+    with writing(directory) as write:
+
+        def ends() -> bool:
+            write("stdout", b"last words")
+            return True
+
+        with OutputReader(directory, offset=0, follow=True, stream=None, has_ended=ends) as reader:
+            batch = reader.next_batch()
+            assert batch is not None
+            assert [chunk.data for chunk in batch] == [b"last words"]
+
+
 def test_times_never_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([2_000_000, 1_000_000, 3_000_000])
     monkeypatch.setattr("jobworker_lib.output.writer.time.time_ns", lambda: next(times))

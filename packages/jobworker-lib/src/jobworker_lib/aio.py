@@ -14,6 +14,7 @@ from jobworker_lib.engine import RunResult
 from jobworker_lib.errors import JobworkerError
 from jobworker_lib.page import Page
 from jobworker_lib.waiting import until_async as _until
+from jobworker_lib.watcher import Change
 
 if TYPE_CHECKING:
     import os
@@ -143,5 +144,5 @@ class Job:
     ) -> AsyncGenerator[list[Chunk], None]:
         """As :meth:`jobworker_lib.Job.output_batches`."""
         with self._core.reader(self.id, offset=offset, follow=follow, stream=stream) as reader:
-            while batch := await _until(self._core, self.id, reader.next_batch):
+            while batch := await _until(self._core, self.id, reader.next_batch, Change.OUTPUT):
                 yield batch

@@ -10,6 +10,7 @@ from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
 from jobworker_lib.errors import CommandFailedError, JobNotRunningError
 from jobworker_lib.page import Page
 from jobworker_lib.waiting import until as _until
+from jobworker_lib.watcher import Change
 
 if TYPE_CHECKING:
     import os
@@ -152,7 +153,7 @@ class Job:
 
     def wait(self, timeout: float | None = None) -> JobStatus:
         """The job, once it has ended. TimeoutError after ``timeout`` seconds, JobNotFoundError."""
-        return _until(self._core, self.id, lambda: self._core.poll_ended(self.id), timeout)
+        return _until(self._core, self.id, lambda: self._core.poll_ended(self.id), timeout=timeout)
 
     def stop(self, *, grace: float = DEFAULT_GRACE_SECONDS, force: bool = False) -> JobStatus:
         """SIGTERM to every process of the job, SIGKILL to what is left after ``grace`` seconds; return when all ended.
@@ -185,5 +186,5 @@ class Job:
     ) -> Iterator[list[Chunk]]:
         """As :meth:`output`, but all that is there at once, at most 1 MiB of data a batch."""
         with self._core.reader(self.id, offset=offset, follow=follow, stream=stream) as reader:
-            while batch := _until(self._core, self.id, reader.next_batch):
+            while batch := _until(self._core, self.id, reader.next_batch, Change.OUTPUT):
                 yield batch

@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from jobworker_lib.watcher import Change
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,13 +18,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def until(core: Core, job_id: str, poll: Callable[[], T | None], timeout: float | None = None) -> T:
-    """Block until ``poll`` gives something; it is asked again at each change of the job's directory."""
+def until(
+    core: Core,
+    job_id: str,
+    poll: Callable[[], T | None],
+    change: Change = Change.STATE,
+    timeout: float | None = None,
+) -> T:
+    """Block until ``poll`` gives something; it is asked again at each such change of the job."""
     if (found := poll()) is not None:
         return found
     changed = threading.Event()
     deadline = None if timeout is None else time.monotonic() + timeout
-    with core.watcher.watch(core.directory(job_id), changed.set):
+    with core.watcher.watch(core.directory(job_id), change, changed.set):
         for pause in core.watcher.pauses():
             changed.clear()
             if (found := poll()) is not None:
@@ -34,8 +42,8 @@ def until(core: Core, job_id: str, poll: Callable[[], T | None], timeout: float 
     raise AssertionError("unreachable: pauses never end")
 
 
-async def until_async(core: Core, job_id: str, poll: Callable[[], T | None]) -> T:
-    """Wait until ``poll`` gives something; it is asked again at each change of the job's directory."""
+async def until_async(core: Core, job_id: str, poll: Callable[[], T | None], change: Change = Change.STATE) -> T:
+    """Wait until ``poll`` gives something; it is asked again at each such change of the job."""
     if (found := poll()) is not None:
         return found
     changed = asyncio.Event()
@@ -45,7 +53,7 @@ async def until_async(core: Core, job_id: str, poll: Callable[[], T | None]) -> 
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(changed.set)
 
-    with core.watcher.watch(core.directory(job_id), wake):
+    with core.watcher.watch(core.directory(job_id), change, wake):
         for pause in core.watcher.pauses():
             changed.clear()
             if (found := poll()) is not None:

@@ -1,7 +1,9 @@
 """Wakes those who wait for a job directory to change.
 
-One inotify instance and one thread for all jobs of an engine (the kernel allows few instances a user). Where inotify
-can't see changes (network filesystems) or can't be had, waiters look again by themselves: see :meth:`Watcher.pauses`.
+One inotify instance and one thread for all jobs of an engine (the kernel allows few instances a user). Output is
+watched only where somebody waits for it, so that a job that prints much costs those nothing who wait for its end. Where
+inotify can't see changes (network filesystems) or can't be had, waiters look again by themselves: see
+:meth:`Watcher.pauses`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 
 from jobworker_lib import libc
 from jobworker_lib.directory import EXIT, OUTPUT_INDEX, STARTED, JobDirectory
@@ -19,13 +22,24 @@ from jobworker_lib.filesystem import is_network_filesystem
 
 _EVENT = struct.Struct("iIII")
 _READ_BYTES = 64 << 10
-_MASK = libc.IN_MODIFY | libc.IN_CLOSE_WRITE | libc.IN_MOVED_TO | libc.IN_DELETE_SELF | libc.IN_ONLYDIR
-_NAMES = frozenset(name.encode() for name in (OUTPUT_INDEX, STARTED, EXIT))
+_STATE_MASK = libc.IN_MOVED_TO | libc.IN_DELETE_SELF | libc.IN_ONLYDIR  # records are renamed into place
+_OUTPUT_MASK = _STATE_MASK | libc.IN_MODIFY
+_STATE_NAMES = frozenset(name.encode() for name in (STARTED, EXIT))
+_OUTPUT_NAME = OUTPUT_INDEX.encode()
 _RECHECK_SECONDS = 1.0
 _SHORTEST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.5
 
 Wake = Callable[[], None]
+
+
+class Change(Enum):
+    """What somebody waits for."""
+
+    STATE = auto()
+    """The job was started, has ended, or is deleted."""
+    OUTPUT = auto()
+    """There is more output; or its state changed, for then there may be no more."""
 
 
 class Watcher:
@@ -34,7 +48,7 @@ class Watcher:
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
         self._lock = threading.Lock()
-        self._wakes: dict[int, list[Wake]] = {}
+        self._wakes: dict[int, list[tuple[Change, Wake]]] = {}
         self._thread: threading.Thread | None = None
         self._inotify = -1
         if not is_network_filesystem(state_dir):
@@ -54,14 +68,15 @@ class Watcher:
             pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 
     @contextmanager
-    def watch(self, directory: JobDirectory, wake: Wake) -> Iterator[None]:
-        """Call ``wake``, from another thread, at every change of output or state, until the block ends."""
-        watch = self._add(directory, wake)
+    def watch(self, directory: JobDirectory, change: Change, wake: Wake) -> Iterator[None]:
+        """Call ``wake``, from another thread, at every such change, until the block ends."""
+        waiter = (change, wake)
+        watch = self._add(directory, waiter)
         try:
             yield
         finally:
             if watch is not None:
-                self._remove(watch, wake)
+                self._remove(watch, directory, waiter)
 
     def close(self) -> None:
         """End the thread; it closes the instance."""
@@ -69,21 +84,22 @@ class Watcher:
             thread, self._thread = self._thread, None
             inotify, self._inotify = self._inotify, -1
             if thread is not None:  # ending a watch makes an event, which wakes the thread
-                libc.inotify_rm_watch(inotify, libc.inotify_add_watch(inotify, self._state_dir, _MASK))
+                libc.inotify_rm_watch(inotify, libc.inotify_add_watch(inotify, self._state_dir, _STATE_MASK))
         if thread is not None:
             thread.join()
         if inotify >= 0:
             os.close(inotify)
 
-    def _add(self, directory: JobDirectory, wake: Wake) -> int | None:
+    def _add(self, directory: JobDirectory, waiter: tuple[Change, Wake]) -> int | None:
+        mask = _OUTPUT_MASK if waiter[0] is Change.OUTPUT else _STATE_MASK
         with self._lock:
             if self._inotify < 0:
                 return None
             try:
-                watch = libc.inotify_add_watch(self._inotify, str(directory.path), _MASK)
+                watch = libc.inotify_add_watch(self._inotify, str(directory.path), mask | libc.IN_MASK_ADD)
             except OSError:  # deleted meanwhile, or no watch left: the waiter looks again by itself
                 return None
-            self._wakes.setdefault(watch, []).append(wake)
+            self._wakes.setdefault(watch, []).append(waiter)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._dispatch, args=(self._inotify,), name="jobworker-watcher", daemon=True
@@ -91,14 +107,21 @@ class Watcher:
                 self._thread.start()
             return watch
 
-    def _remove(self, watch: int, wake: Wake) -> None:
+    def _remove(self, watch: int, directory: JobDirectory, waiter: tuple[Change, Wake]) -> None:
         with self._lock:
-            wakes = self._wakes.get(watch, [])
-            if wake in wakes:
-                wakes.remove(wake)
-            if not wakes and self._wakes.pop(watch, None) is not None and self._inotify >= 0:
-                with suppress(OSError):
+            waiters = self._wakes.get(watch)
+            if not waiters:  # the directory is deleted
+                return
+            waiters.remove(waiter)
+            if not waiters:
+                del self._wakes[watch]
+            if self._inotify < 0:
+                return
+            with suppress(OSError):  # the directory is just being deleted
+                if not waiters:
                     libc.inotify_rm_watch(self._inotify, watch)
+                elif all(change is not Change.OUTPUT for change, _ in waiters):
+                    libc.inotify_add_watch(self._inotify, str(directory.path), _STATE_MASK)
 
     def _dispatch(self, inotify: int) -> None:
         while True:
@@ -117,9 +140,11 @@ class Watcher:
             position += _EVENT.size + length
             name = events[position - length : position].rstrip(b"\0")
             if mask & libc.IN_Q_OVERFLOW:
-                return {wake for wakes in self._wakes.values() for wake in wakes}
+                return {wake for waiters in self._wakes.values() for _, wake in waiters}
             if mask & libc.IN_IGNORED:  # the directory was deleted
-                woken.update(self._wakes.pop(watch, ()))
-            elif name in _NAMES or not name:
-                woken.update(self._wakes.get(watch, ()))
+                woken.update(wake for _, wake in self._wakes.pop(watch, ()))
+            elif name in _STATE_NAMES or not name:
+                woken.update(wake for _, wake in self._wakes.get(watch, ()))
+            elif name == _OUTPUT_NAME:
+                woken.update(wake for change, wake in self._wakes.get(watch, ()) if change is Change.OUTPUT)
         return woken

@@ -53,11 +53,12 @@ class OutputReader:
 
     def next_batch(self) -> list[Chunk] | None:
         """All chunks that are there, at most 1 MiB of data; None: nothing yet; an empty list: the end."""
-        ended = self._has_ended()  # asked before reading: the last record is written before the job ends
-        chunks = self._read_chunks()
-        if chunks:
+        if chunks := self._read_chunks():
             return chunks
-        return [] if ended or not self._follow else None
+        if not self._follow:
+            return []
+        # Asked before the last look: the last record is written before the job ends.
+        return self._read_chunks() if self._has_ended() else None
 
     def close(self) -> None:
         """Let go of the files."""
