@@ -80,6 +80,13 @@ def parent(pid: int) -> int:
     return 0
 
 
+def process_state(pid: int) -> str:
+    """A process's state as proc(5) has it, such as ``T`` (stopped) and ``Z`` (zombie); empty where it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
+
+
 def shim_of(job_id: str, main_process: int) -> int:
     """The shim that supervises a running job."""
     shim = parent(main_process)
@@ -94,7 +101,7 @@ def kill(pid: int) -> None:
         signal.pidfd_send_signal(handle, signal.SIGKILL)
     finally:
         os.close(handle)
-    wait_until(lambda: parent(pid) == 0 or _is_zombie(pid), "the end of a killed process")
+    wait_until(lambda: process_state(pid) in ("", "Z"), "the end of a killed process")
 
 
 @contextmanager
@@ -130,12 +137,6 @@ def _session(pid: int) -> int:
     with suppress(ProcessLookupError):
         return os.getsid(pid)
     return 0
-
-
-def _is_zombie(pid: int) -> bool:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    return True
 
 
 def _files(pid: int) -> list[str]:

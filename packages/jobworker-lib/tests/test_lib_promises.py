@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -124,20 +126,29 @@ def test_fork_server_killed_again_and_again(state_dir: Path, engine: Engine) -> 
 
 def test_fork_server_killed_while_jobs_are_started(state_dir: Path, engine: Engine) -> None:
     """No start is in vain, and none is done twice."""
-    started = []
+    started: list[tuple[int, Job]] = []
+    numbers = itertools.count()
+    killed_enough = threading.Event()
 
-    def start(number: int) -> Job:
-        started.append(job := engine.start(sh("echo $1", number)))
-        return job
+    def start_jobs() -> None:
+        while not killed_enough.is_set():
+            number = next(numbers)
+            started.append((number, engine.start(sh("echo $1", number))))
 
     with ThreadPoolExecutor(4) as pool:
-        starting = [pool.submit(start, number) for number in range(40)]
-        for enough in (5, 20):
-            wait_until(lambda enough=enough: len(started) >= enough)  # type: ignore[misc]  # mypy can't infer a default
-            kill(fork_server(state_dir))
-        jobs = [future.result() for future in starting]
-    assert [read_all(job) for job in jobs] == [b"%d\n" % number for number in range(40)]
-    assert len(engine.list()) == 40
+        starters = [pool.submit(start_jobs) for _ in range(4)]
+        try:
+            for _ in range(3):
+                before = len(started)
+                wait_until(lambda before=before: len(started) >= before + 5)  # type: ignore[misc]  # mypy can't infer a default
+                wait_until(lambda: fork_servers(state_dir), "a fork server, which the starters make")
+                kill(fork_server(state_dir))
+        finally:
+            killed_enough.set()
+    for starter in starters:
+        starter.result()
+    assert {number: read_all(job) for number, job in started} == {n: b"%d\n" % n for n in range(next(numbers))}
+    assert len(engine.list()) == len(started)
 
 
 @pytest.mark.parametrize("with_fork_server", [True, False], ids=["fork server lives", "fork server gone"])
