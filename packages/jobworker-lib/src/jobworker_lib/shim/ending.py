@@ -78,7 +78,7 @@ class Ending:
         if not self.main_exited or self.restarts:
             self._asked = self._asked or reason
         self.timeout_at = None
-        if grace > 0 and self.kill_at is None:
+        if grace > 0 and (self.kill_at is None or self.terminate_at is not None):
             self.terminate_at = now
         self.kill_at = min(now + grace, self.kill_at if self.kill_at is not None else now + grace)
 

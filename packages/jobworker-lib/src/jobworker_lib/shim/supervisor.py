@@ -154,7 +154,9 @@ class _Supervision:
     def _handle(self, descriptor: int) -> None:
         if descriptor in self._capture:
             self._capture.ready(descriptor)
-        elif descriptor == self._control.fileno():
+            return
+        self._reap()  # who has exited by itself before a stop was not stopped
+        if descriptor == self._control.fileno():
             self._control.answer(self._ending, self._main)
         elif signal.SIGTERM in self._signals.read():
             self._ending.stop(Reason.STOPPED, DEFAULT_GRACE_SECONDS)
@@ -177,7 +179,9 @@ class _Supervision:
         if self._capture.retry_at is not None and self._capture.retry_at <= now:
             self._capture.retry()
         if ending.timeout_at is not None and ending.timeout_at <= now:
-            ending.stop(Reason.TIMED_OUT, DEFAULT_GRACE_SECONDS)
+            self._reap()
+            if ending.timeout_at is not None:
+                ending.stop(Reason.TIMED_OUT, DEFAULT_GRACE_SECONDS)
         if ending.terminate_at is not None and ending.terminate_at <= now:
             ending.terminate_at = None
             tree.terminate(_own_tree)
