@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import signal
 import socket
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import grpc
 import pytest
@@ -207,6 +210,44 @@ def test_a_client_that_is_gone_frees_its_reader(server: ServerProcess, full: Cli
     wait_until(lambda: open_files_of_job() > before)
     client.close()
     wait_until(lambda: open_files_of_job() <= before)
+
+
+@contextmanager
+def unread_server(certs: Path, state_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], str]]:
+    """A server whose log nobody reads on after the readiness line, in a pipe that holds little: it, the pipe, where."""
+    arguments = ["--listen", "localhost:0", "--certs", str(certs), "--state-dir", str(state_dir)]
+    with subprocess.Popen([sys.executable, "-m", "jobworker_server", *arguments], stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stderr is not None
+            fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+            yield process, process.stderr, process.stderr.readline().decode().rpartition(" ")[2].strip()
+        finally:
+            process.kill()
+
+
+def test_a_log_that_nobody_reads_holds_up_no_call(server_certs: Path, state_dir: Path, authority: Authority) -> None:
+    with unread_server(server_certs, state_dir) as (process, log, address):
+        client = Client(address, authority.client("ann", "full"), authority)
+        jobs = [client.start("true") for _ in range(100)]  # a line for each, 11 KB together
+        assert [job.exit_code for job in client.wait(*(job.id for job in jobs))] == [0] * 100
+        client.close()
+        process.terminate()
+        lines = log.read().decode().splitlines()
+        assert process.wait(TIMEOUT) == 0
+    assert [line.split()[4] for line in lines if " started by ann " in line] == [job.id for job in jobs]
+    assert lines[-1].endswith("INFO stopping; jobs run on")
+
+
+def test_a_log_that_nobody_reads_does_not_hold_up_the_end(
+    server_certs: Path, state_dir: Path, authority: Authority
+) -> None:
+    with unread_server(server_certs, state_dir) as (process, _, address):
+        client = Client(address, authority.client("ann", "full"), authority)
+        for _ in range(100):
+            client.start("true")
+        client.close()
+        process.terminate()
+        assert process.wait(TIMEOUT) == 0
 
 
 def test_the_key_must_be_closed_to_others(server_certs: Path, tmp_path: Path) -> None:

@@ -66,9 +66,9 @@ def _command(
     from jobworker_server.app import serve
 
     malloc.reuse_large_buffers()
-    log.set_up()
     try:
-        asyncio.run(serve(settings))
+        with log.to_standard_error():
+            asyncio.run(serve(settings))
     except (ServerError, JobworkerError) as error:
         _fail(error, 1)
 
