@@ -19,7 +19,7 @@ from harness.server import Server
 
 KEYS = [
     "id", "command", "owner", "state", "exit_code", "signal", "reason", "created_at", "started_at", "ended_at",
-    "labels", "limits", "usage", "attempts",
+    "labels", "limits", "usage", "timeout", "attempts",
 ]  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def test_the_json_of_a_job(cli: Cli, tmp_path: Path) -> None:
     ended = json.loads(cli("wait", started["id"], "-o", "json", status=3).stdout)
     assert ended == started | {
         "state": "exited", "exit_code": 3, "reason": "exited", "ended_at": ended["ended_at"],
+        "attempts": [started["attempts"][0] | {"exit_code": 3, "ended_at": ended["ended_at"]}],
     }  # fmt: skip
     assert (ended["owner"], ended["labels"], ended["signal"]) == ("full", {"a": "1", "b": ""}, None)
     assert ended["created_at"] <= ended["started_at"] <= ended["ended_at"]

@@ -26,7 +26,7 @@ FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
 BAD_REQUESTS: list[tuple[str, dict[str, Any], str]] = [
     *((rpc, {"job_id": bad}, "job_id")
-      for rpc in ("QueryStatus", "GetOutput", "Stop", "Signal", "Delete")
+      for rpc in ("QueryStatus", "GetOutput", "Stop", "Signal", "Delete", "Update")
       for bad in ("", "7", "../" + UNKNOWN_ID, UNKNOWN_ID + "0")),
     ("Wait", {"job_ids": ["7"]}, "job_id"),
     ("Wait", {"job_ids": []}, "job_ids"),
@@ -82,7 +82,7 @@ def test_a_bad_field_beside_a_good_id_is_named(rpc: str, fields: dict[str, Any],
     api.stop(job.id, force=True)
 
 
-@pytest.mark.parametrize("rpc", ["QueryStatus", "GetOutput", "Stop", "Signal", "Delete", "Wait"])
+@pytest.mark.parametrize("rpc", ["QueryStatus", "GetOutput", "Stop", "Signal", "Delete", "Update", "Wait"])
 def test_an_unknown_job_is_not_found(rpc: str, api: Api) -> None:
     fields = {"job_ids": [UNKNOWN_ID]} if rpc == "Wait" else {"job_id": UNKNOWN_ID}
     failure = failure_of(api, rpc, **fields | ({"signal": "SIGHUP"} if rpc == "Signal" else {}))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from conformance.jobs import SLEEPER, UNKNOWN_ID
 from harness.api import RPCS, Api, Failure, failing
@@ -19,6 +20,7 @@ OPERATIONS = {
     "Stop": "change",
     "Signal": "change",
     "Delete": "change",
+    "Update": "change",
     "QueryStatus": "look",
     "Wait": "look",
     "ListJobs": "look",
@@ -43,7 +45,11 @@ def request(rpc: str, job_id: str) -> dict[str, object]:
         return {"job_ids": [job_id]}
     if rpc == "GetOutput":
         return {"job_id": job_id, "follow": False}
-    further: dict[str, dict[str, object]] = {"Stop": {"force": True}, "Signal": {"signal": "SIGCONT"}}
+    further: dict[str, dict[str, object]] = {
+        "Stop": {"force": True},
+        "Signal": {"signal": "SIGCONT"},
+        "Update": {"no_timeout": True},
+    }
     return {"job_id": job_id, **further.get(rpc, {})}
 
 
@@ -97,8 +103,11 @@ def test_a_refused_call_changes_nothing(server: Server, certs: Certs, api: Api) 
     job = api.start(SLEEPER)
     with Api(server, certs.client("user", "ann")) as ann, Api(server, certs.client("readonly", "ann")) as readonly:
         for caller in (ann, readonly):
-            for rpc in ("Stop", "Signal", "Delete"):
-                fields = request(rpc, job.id) | ({"signal": "SIGKILL"} if rpc == "Signal" else {})
+            for rpc in ("Stop", "Signal", "Delete", "Update"):
+                if rpc == "Update":
+                    fields: dict[str, object] = {"job_id": job.id, "timeout": Duration(nanos=1)}
+                else:
+                    fields = request(rpc, job.id) | ({"signal": "SIGKILL"} if rpc == "Signal" else {})
                 with failing():
                     caller.call(rpc, **fields)
     assert api.status(job.id).state == job.state

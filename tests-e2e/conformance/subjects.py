@@ -75,6 +75,8 @@ class Status(Protocol):
     @property
     def error(self) -> str | None: ...
     @property
+    def timeout(self) -> float | None: ...
+    @property
     def attempts(self) -> Sequence[Attempt]: ...
     def describe(self) -> str: ...
 
@@ -141,6 +143,7 @@ class Subject(Protocol):
 
     def stop(self, job_id: str, *, grace: float = 10.0, force: bool = False) -> Status: ...
     def signal(self, job_id: str, signal: str) -> None: ...
+    def set_timeout(self, job_id: str, timeout: float | None) -> None: ...
     def delete(self, job_id: str) -> None: ...
     def output(
         self, job_id: str, *, offset: int = 0, follow: bool = True, stream: str | None = None
@@ -221,6 +224,10 @@ class LibrarySubject:
         with _library_refusals():
             self._engine.get(job_id).signal(signal)
 
+    def set_timeout(self, job_id: str, timeout: float | None) -> None:
+        with _library_refusals():
+            self._engine.get(job_id).set_timeout(timeout)
+
     def delete(self, job_id: str) -> None:
         with _library_refusals():
             self._engine.get(job_id).delete()
@@ -281,6 +288,9 @@ class AsyncioSubject:
 
     def signal(self, job_id: str, signal: str) -> None:
         self._with_job(job_id, lambda job: job.signal(signal))
+
+    def set_timeout(self, job_id: str, timeout: float | None) -> None:
+        self._with_job(job_id, lambda job: job.set_timeout(timeout))
 
     def delete(self, job_id: str) -> None:
         self._with_job(job_id, lambda job: job.delete())
@@ -392,6 +402,10 @@ class ServerSubject:
     def signal(self, job_id: str, signal: str) -> None:
         with _server_refusals():
             self._client.signal(job_id, signal)
+
+    def set_timeout(self, job_id: str, timeout: float | None) -> None:
+        with _server_refusals():
+            self._client.set_timeout(job_id, timeout)
 
     def delete(self, job_id: str) -> None:
         with _server_refusals():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.certs import Pair
     from harness.server import Server
 
-RPCS = ("Start", "Stop", "QueryStatus", "GetOutput", "ListJobs", "Wait", "Signal", "Delete")
+RPCS = ("Start", "Stop", "QueryStatus", "GetOutput", "ListJobs", "Wait", "Signal", "Delete", "Update")
 
 
 class Api:

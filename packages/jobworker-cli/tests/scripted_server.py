@@ -62,6 +62,9 @@ class ScriptedService(WorkerServiceServicer):
     def Delete(self, request: api.DeleteRequest, context: grpc.ServicerContext) -> Any:
         return self._answer("Delete", request, context, lambda *_: api.DeleteResponse())
 
+    def Update(self, request: api.UpdateRequest, context: grpc.ServicerContext) -> Any:
+        return self._answer("Update", request, context, lambda *_: api.UpdateResponse(job=self._job(request.job_id)))
+
     def requests_of(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
 

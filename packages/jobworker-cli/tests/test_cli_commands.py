@@ -17,7 +17,7 @@ from scripted_server import ScriptedServer, chunk, exited, job, refusal
 if TYPE_CHECKING:
     from cli_process import Cli
 
-COMMANDS = ["start", "run", "status", "logs", "stop", "signal", "list", "wait", "rm"]
+COMMANDS = ["start", "run", "status", "logs", "stop", "signal", "update", "list", "wait", "rm"]
 ALIASES = ["query", "stream", "output"]
 
 
@@ -71,6 +71,9 @@ def test_start_takes_two_dashes_before_the_command(cli: Cli, server: ScriptedSer
         ["logs", "--offset", "-1", "3f2a"],
         ["logs", "--attempt", "0", "3f2a"],
         ["logs", "--attempt", "1", "--offset", "1", "3f2a"],
+        ["update", "3f2a"],
+        ["update", "--timeout", "0", "3f2a"],
+        ["update", "--timeout", "soon", "3f2a"],
         ["list", "--state", "asleep"],
         ["status"],
         ["no-such-command"],
@@ -83,6 +86,16 @@ def test_wrong_usage(cli: Cli, arguments: list[str]) -> None:
     assert "rror: " in refused.stderr
     assert "SECRET" not in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_update(cli: Cli, server: ScriptedServer) -> None:
+    server.service.jobs = [job()]
+    job_id = server.service.jobs[0].id
+    assert cli("update", "--timeout", "1.5", job_id).stdout == ""
+    assert json.loads(cli("update", job_id, "--timeout", "none", "-o", "json").stdout)["id"] == job_id
+    changed, removed = server.service.requests_of(api.UpdateRequest)
+    assert (changed.job_id, changed.timeout.ToMilliseconds(), changed.no_timeout) == (job_id, 1500, False)
+    assert (removed.HasField("timeout"), removed.no_timeout) == (False, True)
 
 
 @pytest.mark.parametrize("command", ["start", "run"])

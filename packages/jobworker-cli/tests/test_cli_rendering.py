@@ -97,6 +97,7 @@ def test_job_json_has_the_stable_keys() -> None:
         ("labels", {"team": "a"}),
         ("limits", {"memory_bytes": 1 << 26}),
         ("usage", None),
+        ("timeout", None),
         (
             "attempts",
             [

@@ -7,7 +7,7 @@ import pytest
 from jobworker_server.errors import PermissionDeniedError
 from jobworker_server.policy import BUILT_IN, Operation, Scope, allowed_scope
 
-CHANGES = {Operation.STOP, Operation.SIGNAL, Operation.DELETE}
+CHANGES = {Operation.STOP, Operation.SIGNAL, Operation.DELETE, Operation.UPDATE}
 LOOKS = {Operation.QUERY, Operation.LIST, Operation.WAIT}
 
 

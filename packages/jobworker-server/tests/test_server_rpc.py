@@ -21,6 +21,7 @@ from jobworker.v1.worker_service_pb2 import (
     SignalRequest,
     StartRequest,
     StopRequest,
+    UpdateRequest,
     WaitRequest,
 )
 from server_testing import TIMEOUT, Client, Failure, ServerProcess, failing, wait_until
@@ -33,6 +34,7 @@ CALLS: dict[str, Callable[[str], Message]] = {
     "Stop": lambda job_id: StopRequest(job_id=job_id, force=True),
     "Signal": lambda job_id: SignalRequest(job_id=job_id, signal="SIGCONT"),
     "Delete": lambda job_id: DeleteRequest(job_id=job_id),
+    "Update": lambda job_id: UpdateRequest(job_id=job_id, timeout=Duration(seconds=1000)),
     "QueryStatus": lambda job_id: QueryStatusRequest(job_id=job_id),
     "Wait": lambda job_id: WaitRequest(job_ids=[job_id], any=True),
     "GetOutput": lambda job_id: GetOutputRequest(job_id=job_id),
@@ -70,14 +72,14 @@ def test_these_roles_may_do_everything_with_jobs_of_their_own(connect: Connect, 
     client = connect(f"own-{role}", role)
     call(client, "Start")
     job_id = sleeper(client)
-    for name in ("Signal", "QueryStatus", "GetOutput", "ListJobs", "Stop", "Wait", "Delete"):
+    for name in ("Signal", "Update", "QueryStatus", "GetOutput", "ListJobs", "Stop", "Wait", "Delete"):
         call(client, name, job_id)
 
 
 @pytest.mark.parametrize("role", ["full", "admin"])
 def test_these_roles_may_do_everything_with_jobs_of_others(connect: Connect, full: Client, role: str) -> None:
     job_id = sleeper(full)
-    for name in ("Signal", "QueryStatus", "GetOutput", "Stop", "Wait", "Delete"):
+    for name in ("Signal", "Update", "QueryStatus", "GetOutput", "Stop", "Wait", "Delete"):
         call(connect(f"other-{role}", role), name, job_id)
 
 
@@ -489,12 +491,13 @@ def test_waiting_for_any_waits(full: Client) -> None:
 def test_changes_and_refusals_are_logged_without_arguments(server: ServerProcess, connect: Connect) -> None:
     client = connect("logged", "full")
     job_id = client.start("sh", "-c", "sleep 1000 # secret-argument", env={"TOKEN": "secret-value"}).id
-    for name in ("Signal", "Stop", "Delete"):
+    for name in ("Signal", "Update", "Stop", "Delete"):
         call(client, name, job_id)
     refusal(connect("nosy", "readonly"), "Stop", job_id)
     lines = (
         f"job {job_id} started by logged (full)",
         f"job {job_id} signalled by logged (full)",
+        f"job {job_id} updated by logged (full)",
         f"job {job_id} stopped by logged (full)",
         f"job {job_id} deleted by logged (full)",
         "the role 'readonly' does not allow to stop jobs",

@@ -157,6 +157,21 @@ class Client:
         _require_text("signal", [signal])
         self._call(self._stub.Signal, api.SignalRequest(job_id=job_id, signal=signal))
 
+    def set_timeout(self, job_id: str, timeout: float | None) -> Job:
+        """Change how long a job may run: seconds from its start, or None, for ever. The job, as it is then.
+
+        Raises:
+            InvalidRequestError: it is no such time.
+            JobNotFoundError: there is no such job.
+            JobNotRunningError: it has ended.
+        """
+        request = api.UpdateRequest(job_id=job_id)
+        if timeout is None:
+            request.no_timeout = True
+        else:
+            request.timeout.CopyFrom(convert.duration("timeout", timeout))
+        return convert.job(self._call(self._stub.Update, request).job)
+
     def delete(self, job_id: str) -> None:
         """Remove an ended job with its output.
 

@@ -38,6 +38,7 @@ def job(message: job_pb2.Job) -> Job:
         owner=message.owner,
         labels=dict(message.labels),
         limits={limit.name: value for limit, value in message.limits.ListFields()},
+        timeout=message.timeout.ToNanoseconds() / 1e9 if message.HasField("timeout") else None,
         state=_STATES[message.state],
         created_at=_time(message.created_at),
         started_at=_time(message.started_at) if message.HasField("started_at") else None,

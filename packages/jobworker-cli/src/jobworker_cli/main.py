@@ -19,6 +19,7 @@ from jobworker_cli.commands.signal import send_signal
 from jobworker_cli.commands.start import start
 from jobworker_cli.commands.status import status
 from jobworker_cli.commands.stop import stop
+from jobworker_cli.commands.update import update
 from jobworker_cli.commands.wait import wait
 from jobworker_cli.errors import ClientError
 from jobworker_cli.terminal import OutputClosedError, print_line, report
@@ -50,6 +51,7 @@ _add(status, "status", "query")
 _add(logs, "logs", "stream", "output")
 _add(stop, "stop")
 _add(send_signal, "signal")
+_add(update, "update")
 _add(list_jobs, "list")
 _add(wait, "wait")
 _add(remove, "rm")

@@ -100,6 +100,8 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     """Those that were set: ``memory_bytes``, ``cpus``, ``pids``."""
+    timeout: float | None = None
+    """Seconds that it may run from its start; None: for ever."""
     state: JobState
     created_at: datetime
     started_at: datetime | None = None

@@ -51,6 +51,7 @@ def _job_object(job: Job) -> dict[str, Any]:
         "labels": dict(job.labels),
         "limits": dict(job.limits),
         "usage": None,
+        "timeout": job.timeout,
         "attempts": [_attempt_object(attempt) for attempt in job.attempts],
     }
 

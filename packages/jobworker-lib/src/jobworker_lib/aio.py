@@ -126,6 +126,10 @@ class Job:
         """As :meth:`jobworker_lib.Job.signal`."""
         await _until(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
 
+    async def set_timeout(self, timeout: float | None) -> None:
+        """As :meth:`jobworker_lib.Job.set_timeout`."""
+        await _until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
+
     async def delete(self) -> None:
         """As :meth:`jobworker_lib.Job.delete`."""
         await asyncio.to_thread(self._core.delete, self.id)

@@ -19,7 +19,7 @@ from jobworker_lib.launcher import Launcher
 from jobworker_lib.limits import require_enforceable
 from jobworker_lib.messages import send_control
 from jobworker_lib.output.reader import OutputReader
-from jobworker_lib.spec import Argument, JobSpec, checked_labels
+from jobworker_lib.spec import Argument, JobSpec, checked_labels, checked_seconds
 from jobworker_lib.start_errors import raise_start_error
 from jobworker_lib.status import JobStatus, State
 from jobworker_lib.store import Store
@@ -111,6 +111,10 @@ class Core:
         """Signal the main process: True, once it was. JobNotRunningError."""
         return self._poll_control(job_id, {"do": "signal", "signal": _signal_number(signal)})
 
+    def poll_set_timeout(self, job_id: str, timeout: float | None) -> bool | None:
+        """Change how long the job may run, counted from its start: True, once that holds. JobNotRunningError."""
+        return self._poll_control(job_id, {"do": "timeout", "timeout": checked_seconds("timeout", timeout)})
+
     def _poll_control(self, job_id: str, request: dict[str, object]) -> bool | None:
         directory = self._store.directory(job_id)
         answer = send_control(directory, request)
@@ -118,6 +122,8 @@ class Core:
             return None  # just starting, or just ending
         if answer is None or not answer["running"]:
             raise JobNotRunningError(job_id)
+        if "error" in answer:
+            raise EngineError(answer["error"])
         return True
 
     def reader(self, job_id: str, *, offset: int, follow: bool, stream: Stream | None) -> OutputReader:

@@ -2,6 +2,7 @@
 
 ``spec.json`` is the job as accepted. Whoever supervises the job holds an exclusive flock(2) on it from before the
 directory can be seen until after ``exit.json`` is written, so a free lock without an exit record means a lost job.
+``timeout.json`` is there where the timeout was changed.
 ``started.json`` appears when the command was executed, ``attempts.json`` when it is to be executed again, ``exit.json``
 when all of the job is over.
 ``docs/state-directory.md`` describes the format.
@@ -26,6 +27,7 @@ from jobworker_lib.timestamps import utc_from_ns
 
 SPEC = "spec.json"
 STARTED = "started.json"
+TIMEOUT = "timeout.json"
 ATTEMPTS = "attempts.json"
 EXIT = "exit.json"
 OUTPUT_LOG = "output.log"
@@ -86,6 +88,18 @@ class JobDirectory:
         except FileNotFoundError:
             return None
 
+    def timeout_of(self, spec: JobSpec) -> float | None:
+        """Seconds that the job may run: as last changed, or else as accepted."""
+        try:
+            timeout: float | None = _read_json(self.file(TIMEOUT))["timeout"]
+        except FileNotFoundError:
+            return spec.timeout
+        return timeout
+
+    def write_timeout(self, timeout: float | None) -> None:
+        """Change how long the job may run. Its supervisor's to do, or who holds the lock's."""
+        self.write(TIMEOUT, {"timeout": timeout})
+
     def read_exit(self) -> ExitRecord | None:
         """The exit record, None before."""
         try:
@@ -132,7 +146,7 @@ class JobDirectory:
             owner=spec.owner,
             labels=spec.labels,
             limits=spec.limits,
-            timeout=spec.timeout,
+            timeout=self.timeout_of(spec),
             state=state,
             created_ns=spec.created_ns,
             started_at=utc_from_ns(started.started_ns) if started else None,

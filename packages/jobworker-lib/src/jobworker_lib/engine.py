@@ -167,6 +167,14 @@ class Job:
         """Send a signal, such as ``"SIGHUP"``, to the main process. InvalidArgumentError, JobNotRunningError."""
         _until(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
 
+    def set_timeout(self, timeout: float | None) -> None:
+        """Change how long the job may run: seconds from its start, or None, for ever.
+
+        Where so much has passed already, it ends at once, as timed out. InvalidArgumentError, JobNotRunningError,
+        JobNotFoundError.
+        """
+        _until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
+
     def delete(self) -> None:
         """Remove the ended job with its output. JobRunningError, JobNotFoundError."""
         self._core.delete(self.id)

@@ -67,7 +67,7 @@ class JobStatus:
     labels: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     timeout: float | None = None
-    """Seconds that the job may run."""
+    """Seconds that the job may run from its start; None: for ever."""
     state: State
     created_ns: int
     """When the job was accepted, in nanoseconds since the epoch; it orders jobs."""

@@ -15,6 +15,7 @@ class Operation(StrEnum):
     STOP = "stop"
     SIGNAL = "signal"
     DELETE = "delete"
+    UPDATE = "update"
     QUERY = "query"
     LIST = "list"
     WAIT = "wait"
@@ -32,7 +33,7 @@ class Scope(Enum):
 Policy = Mapping[str, Mapping[Operation, Scope]]
 """For each role the scope of each operation; an operation that is not there is not allowed."""
 
-_CHANGES = (Operation.STOP, Operation.SIGNAL, Operation.DELETE)
+_CHANGES = (Operation.STOP, Operation.SIGNAL, Operation.DELETE, Operation.UPDATE)
 _LOOKS = (Operation.QUERY, Operation.LIST, Operation.WAIT)
 _FULL = dict.fromkeys(Operation, Scope.ANY)
 
@@ -64,6 +65,7 @@ _VERBS = {
     Operation.STOP: "stop jobs",
     Operation.SIGNAL: "signal jobs",
     Operation.DELETE: "delete jobs",
+    Operation.UPDATE: "change jobs",
     Operation.QUERY: "query jobs",
     Operation.LIST: "list jobs",
     Operation.WAIT: "wait for jobs",

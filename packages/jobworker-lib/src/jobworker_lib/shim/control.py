@@ -1,4 +1,4 @@
-"""Requests to a running job's shim: stop and signal."""
+"""Requests to a running job's shim: stop, signal and change of the timeout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Control:
     """The socket on which one job's shim is asked; each request carries the socket for its answer."""
 
     def __init__(self, directory: JobDirectory) -> None:
-        self._path = directory.file(CONTROL_SOCKET)
+        self._directory = directory
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         bind_in(self._socket, directory.path, CONTROL_SOCKET)
 
@@ -34,22 +34,40 @@ class Control:
             return
         request, descriptors = received
         with socket.socket(fileno=descriptors[0]) as reply, suppress(OSError):  # the asker may be gone
-            send(reply, {"running": _perform(request, ending, main_pid)}, [])
+            send(reply, self._perform(request, ending, main_pid), [])
 
     def close(self) -> None:
         """Take no more requests."""
         self._socket.close()
         with suppress(FileNotFoundError):  # the state directory was removed
-            os.unlink(self._path)
+            os.unlink(self._directory.file(CONTROL_SOCKET))
+
+    def _perform(self, request: dict[str, Any], ending: Ending, main_pid: int) -> dict[str, Any]:
+        """Do what is asked. ``running`` is false where that is too late, ``error`` says what went wrong."""
+        match request["do"]:
+            case "stop":
+                ending.stop(Reason.STOPPED, request["grace"])
+                return {"running": True}
+            case "timeout":
+                return self._set_timeout(ending, request["timeout"])
+            case _:
+                return {"running": _signal(ending, main_pid, request["signal"])}
+
+    def _set_timeout(self, ending: Ending, timeout: float | None) -> dict[str, Any]:
+        if ending.main_exited and not ending.restarts:
+            return {"running": False}
+        try:
+            self._directory.write_timeout(timeout)
+        except OSError as error:
+            return {"running": True, "error": f"the timeout can't be written down: {os.strerror(error.errno or 0)}"}
+        ending.set_timeout(timeout)
+        return {"running": True}
 
 
-def _perform(request: dict[str, Any], ending: Ending, main_pid: int) -> bool:
-    """Do what is asked; False: the main process has exited, so it can't be signalled."""
-    if request["do"] == "stop":
-        ending.stop(Reason.STOPPED, request["grace"])
-        return True
+def _signal(ending: Ending, main_pid: int, number: int) -> bool:
+    """Signal the main process; False: it has exited."""
     if ending.main_exited:
         return False
     with suppress(PermissionError):  # it has changed its user
-        os.kill(main_pid, request["signal"])  # not reaped yet, so the pid can't be another's
+        os.kill(main_pid, number)  # not reaped yet, so the pid can't be another's
     return True

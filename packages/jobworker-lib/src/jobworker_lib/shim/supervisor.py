@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from jobworker_lib import tree
@@ -43,6 +43,7 @@ def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, start
 
 def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> ExitRecord | None:
     """Run a job: the record to write; None where it could not be executed, which is recorded already."""
+    spec = replace(spec, timeout=directory.timeout_of(spec))  # it may have been changed while the job was queued
     with closing(OutputWriter(directory)) as writer, closing(Control(directory)) as control:
         try:
             process = Spawned(spec)
