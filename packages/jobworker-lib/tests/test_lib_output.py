@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,70 +13,10 @@ from hypothesis import strategies as st
 
 from jobworker_lib import Chunk
 from jobworker_lib.directory import OUTPUT_INDEX, OUTPUT_LOG, JobDirectory
-from jobworker_lib.output.format import RECORD, STREAMS, Stream, recorded_bytes
+from jobworker_lib.output.format import RECORD, STREAMS, Stream
 from jobworker_lib.output.reader import OutputReader
-from jobworker_lib.output.writer import OutputWriter
-
-Runs = list[tuple[Stream, bytes]]
-
-RUNS = st.lists(st.tuples(st.sampled_from(STREAMS), st.binary(min_size=1, max_size=300)), max_size=20)
-OFFSETS = st.integers(min_value=0, max_value=6200)
-CHOICES = st.sampled_from([None, *STREAMS])
-
-
-@contextmanager
-def written(runs: Runs, *, splice: bool = True) -> Iterator[JobDirectory]:
-    with tempfile.TemporaryDirectory() as path:
-        directory = JobDirectory(path)
-        with writing(directory, splice=splice) as write:
-            for stream, data in runs:
-                write(stream, data)
-        yield directory
-
-
-@contextmanager
-def writing(directory: JobDirectory, *, splice: bool = True) -> Iterator[Callable[[Stream, bytes], None]]:
-    read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    writer = OutputWriter(directory)
-    writer._can_splice = splice
-
-    def write(stream: Stream, data: bytes) -> None:
-        left = os.write(write_end, data)
-        assert left == len(data)
-        while left:
-            left -= writer.move(read_end, STREAMS.index(stream))
-
-    try:
-        yield write
-        with pytest.raises(BlockingIOError):
-            writer.move(read_end, 0)
-    finally:
-        writer.close()
-        os.close(read_end)
-        os.close(write_end)
-
-
-def read(
-    directory: JobDirectory, *, offset: int = 0, follow: bool = False, stream: Stream | None = None
-) -> list[Chunk]:
-    chunks: list[Chunk] = []
-    with OutputReader(directory, offset=offset, follow=follow, stream=stream, has_ended=lambda: True) as reader:
-        while batch := reader.next_batch():
-            chunks += batch
-        assert batch == []
-    return chunks
-
-
-def expected(runs: Runs, offset: int, stream: Stream | None) -> Runs:
-    """The runs cut at the offset, without empty ones."""
-    left: Runs = []
-    position = 0
-    for kind, data in runs:
-        part = data[max(0, offset - position) :]
-        position += len(data)
-        if part and stream in (None, kind):
-            left.append((kind, part))
-    return left
+from jobworker_lib.output.segment import recorded_bytes
+from output_testing import CHOICES, OFFSETS, RUNS, Runs, as_runs, cut, read, whole, writing, written
 
 
 @given(runs=RUNS, offset=OFFSETS, stream=CHOICES, follow=st.booleans(), splice=st.booleans())
@@ -92,10 +30,9 @@ def test_read_is_what_was_written(
 ) -> None:
     with written(runs, splice=splice) as directory:
         chunks = read(directory, offset=offset, follow=follow, stream=stream)
-        assert [(chunk.stream, chunk.data) for chunk in chunks] == expected(runs, offset, stream)
-        whole = b"".join(data for _, data in runs)
-        assert all(whole[chunk.offset : chunk.end] == chunk.data for chunk in chunks)
-        assert recorded_bytes(directory.file(OUTPUT_INDEX)) == len(whole)
+        assert as_runs(chunks) == cut(runs, offset, stream)
+        assert all(whole(runs)[chunk.offset : chunk.end] == chunk.data for chunk in chunks)
+        assert recorded_bytes(directory) == len(whole(runs))
 
 
 @given(runs=RUNS, lost=st.integers(min_value=0, max_value=3 * RECORD.size), extra=st.binary(max_size=50))
@@ -107,8 +44,8 @@ def test_torn_end_hides_only_what_was_not_recorded(runs: Runs, lost: int, extra:
         with log.open("ab") as file:
             file.write(extra)
         kept = runs[: index.stat().st_size // RECORD.size]
-        assert [(chunk.stream, chunk.data) for chunk in read(directory)] == kept
-        assert recorded_bytes(str(index)) == sum(len(data) for _, data in kept)
+        assert as_runs(read(directory)) == kept
+        assert recorded_bytes(directory) == sum(len(data) for _, data in kept)
 
 
 @given(runs=RUNS, pauses=st.sets(st.integers(min_value=0, max_value=20)), offset=OFFSETS, stream=CHOICES)
@@ -130,7 +67,7 @@ def test_follower_gets_the_same_however_it_keeps_up(
             ended = True
             while batch := reader.next_batch():
                 seen += batch
-        assert [(chunk.stream, chunk.data) for chunk in seen] == expected(runs, offset, stream)
+        assert as_runs(seen) == cut(runs, offset, stream)
 
 
 def test_large_runs_come_in_bounded_batches(tmp_path: Path) -> None:
@@ -192,7 +129,4 @@ def test_where_pipes_cannot_be_spliced_they_are_copied(tmp_path: Path, monkeypat
     with writing(JobDirectory(tmp_path)) as write:
         write("stdout", b"out")
         write("stderr", b"err")
-    assert [(chunk.stream, chunk.data) for chunk in read(JobDirectory(tmp_path))] == [
-        ("stdout", b"out"),
-        ("stderr", b"err"),
-    ]
+    assert as_runs(read(JobDirectory(tmp_path))) == [("stdout", b"out"), ("stderr", b"err")]

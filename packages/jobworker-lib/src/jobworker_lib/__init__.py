@@ -25,8 +25,9 @@ from jobworker_lib.errors import (
     WorkingDirectoryError,
 )
 from jobworker_lib.limits import Limits
-from jobworker_lib.output.chunk import Chunk
+from jobworker_lib.output.chunk import Chunk, Gap
 from jobworker_lib.output.limit import OutputLimit
+from jobworker_lib.output.selection import OutputOptions
 from jobworker_lib.page import Page
 from jobworker_lib.restart import RestartPolicy
 from jobworker_lib.start_options import StartOptions
@@ -44,6 +45,7 @@ __all__ = [
     "CommandNotFoundError",
     "Engine",
     "EngineError",
+    "Gap",
     "InvalidArgumentError",
     "Job",
     "JobNotFoundError",
@@ -54,6 +56,7 @@ __all__ = [
     "LimitNotEnforceableError",
     "Limits",
     "OutputLimit",
+    "OutputOptions",
     "Page",
     "Reason",
     "RestartPolicy",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from jobworker_lib.output.chunk import Chunk
-    from jobworker_lib.output.format import Stream
+    from jobworker_lib.output.selection import OutputOptions
     from jobworker_lib.spec import Argument
     from jobworker_lib.start_options import StartOptions
     from jobworker_lib.status import JobStatus, State
@@ -134,19 +134,17 @@ class Job:
         """As :meth:`jobworker_lib.Job.delete`."""
         await asyncio.to_thread(self._core.delete, self.id)
 
-    async def output(
-        self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
-    ) -> AsyncGenerator[Chunk, None]:
+    async def output(self, **options: Unpack[OutputOptions]) -> AsyncGenerator[Chunk, None]:
         """As :meth:`jobworker_lib.Job.output`."""
-        async with aclosing(self.output_batches(offset=offset, follow=follow, stream=stream)) as batches:
+        async with aclosing(self.output_batches(**options)) as batches:
             async for batch in batches:
                 for chunk in batch:
                     yield chunk
 
-    async def output_batches(
-        self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
-    ) -> AsyncGenerator[list[Chunk], None]:
+    async def output_batches(self, **options: Unpack[OutputOptions]) -> AsyncGenerator[list[Chunk], None]:
         """As :meth:`jobworker_lib.Job.output_batches`."""
-        with self._core.reader(self.id, offset=offset, follow=follow, stream=stream) as reader:
+        with self._core.reader(self.id, **options) as reader:
+            if options.get("tail") is not None:
+                await asyncio.to_thread(reader.begin)
             while batch := await _until(self._core, self.id, reader.next_batch, Change.OUTPUT):
                 yield batch

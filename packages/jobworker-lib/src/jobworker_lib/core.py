@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from jobworker_lib.directory import JobDirectory
-    from jobworker_lib.output.format import Stream
+    from jobworker_lib.output.selection import OutputOptions
     from jobworker_lib.start_options import StartOptions
 
 DEFAULT_GRACE_SECONDS = 10.0
@@ -126,16 +126,10 @@ class Core:
             raise EngineError(answer["error"])
         return True
 
-    def reader(self, job_id: str, *, offset: int, follow: bool, stream: Stream | None) -> OutputReader:
+    def reader(self, job_id: str, **options: Unpack[OutputOptions]) -> OutputReader:
         """A reader of the job's output. InvalidArgumentError, JobNotFoundError."""
         directory = self._store.directory(job_id)
-        return OutputReader(
-            directory,
-            offset=offset,
-            follow=follow,
-            stream=stream,
-            has_ended=partial(self._store.has_ended, directory),
-        )
+        return OutputReader(directory, has_ended=partial(self._store.has_ended, directory), **options)
 
     def list(
         self,

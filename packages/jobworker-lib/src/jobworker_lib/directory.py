@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from jobworker_lib.attempts import Attempt
-from jobworker_lib.output.format import recorded_bytes
+from jobworker_lib.output.format import segment_bases, segment_names
+from jobworker_lib.output.segment import recorded_bytes
 from jobworker_lib.record import known_fields
 from jobworker_lib.spec import JobSpec
 from jobworker_lib.status import JobStatus, Reason, State
@@ -30,8 +31,7 @@ STARTED = "started.json"
 TIMEOUT = "timeout.json"
 ATTEMPTS = "attempts.json"
 EXIT = "exit.json"
-OUTPUT_LOG = "output.log"
-OUTPUT_INDEX = "output.index"
+OUTPUT_LOG, OUTPUT_INDEX = segment_names(0)
 CONTROL_SOCKET = "control.sock"
 
 FILE_MODE = 0o600
@@ -59,6 +59,8 @@ class ExitRecord:
     error_kind: str | None = None
     """Which error the start ended with, by its name in :mod:`jobworker_lib.start_errors`."""
     error: str | None = None
+    output_dropped_bytes: int = 0
+    """What the job wrote beyond the output limit at which it was stopped."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
@@ -113,7 +115,7 @@ class JobDirectory:
 
     def was_taken(self) -> bool:
         """Whether a shim ever began with this job."""
-        return os.path.exists(self.file(OUTPUT_LOG))
+        return any(os.path.exists(self.file(name)) for name in (OUTPUT_LOG, STARTED))  # the first log may be dropped
 
     def write(self, name: str, record: Any) -> None:
         """Write a record, all of it or nothing, as JSON."""
@@ -155,7 +157,9 @@ class JobDirectory:
             signal=ended.signal if ended else None,
             reason=ended.reason if ended else None,
             error=ended.error if ended else None,
-            output_bytes=recorded_bytes(self.file(OUTPUT_INDEX)),
+            output_bytes=recorded_bytes(self),
+            output_limit=spec.output_limit,
+            output_dropped_bytes=self._dropped_bytes(spec, ended),
             priority=spec.priority,
             restart=spec.restart,
             attempts=self._attempts(spec, started, ended),
@@ -178,6 +182,13 @@ class JobDirectory:
                 error=ended.error,
             )
         return tuple(attempts)
+
+    def _dropped_bytes(self, spec: JobSpec, ended: ExitRecord | None) -> int:
+        if spec.output_limit is None:
+            return 0
+        if spec.output_limit.action == "stop":
+            return ended.output_dropped_bytes if ended else 0
+        return next(iter(segment_bases(self.path)), 0)
 
 
 def _read_json(path: str) -> Any:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from jobworker_lib.output.chunk import Chunk
     from jobworker_lib.output.format import Stream
+    from jobworker_lib.output.selection import OutputOptions
     from jobworker_lib.spec import Argument
     from jobworker_lib.start_options import StartOptions
     from jobworker_lib.status import JobStatus, State
@@ -179,20 +180,21 @@ class Job:
         """Remove the ended job with its output. JobRunningError, JobNotFoundError."""
         self._core.delete(self.id)
 
-    def output(self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None) -> Iterator[Chunk]:
-        """The output from byte ``offset`` on: what is there, and with ``follow`` all until the job has ended.
+    def output(self, **options: Unpack[OutputOptions]) -> Iterator[Chunk]:
+        """The output, from its first byte until the job has ended, or the part of it that is asked for.
+
+        Args:
+            options: see :class:`jobworker_lib.OutputOptions`.
 
         Raises:
             InvalidArgumentError: an argument can't be used.
             JobNotFoundError: the job was deleted.
         """
-        for batch in self.output_batches(offset=offset, follow=follow, stream=stream):
+        for batch in self.output_batches(**options):
             yield from batch
 
-    def output_batches(
-        self, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
-    ) -> Iterator[list[Chunk]]:
+    def output_batches(self, **options: Unpack[OutputOptions]) -> Iterator[list[Chunk]]:
         """As :meth:`output`, but all that is there at once, at most 1 MiB of data a batch."""
-        with self._core.reader(self.id, offset=offset, follow=follow, stream=stream) as reader:
+        with self._core.reader(self.id, **options) as reader:
             while batch := _until(self._core, self.id, reader.next_batch, Change.OUTPUT):
                 yield batch

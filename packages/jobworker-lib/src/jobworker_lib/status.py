@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobworker_lib.attempts import Attempt
+    from jobworker_lib.output.limit import OutputLimit
     from jobworker_lib.restart import RestartPolicy
 
 
@@ -83,7 +84,10 @@ class JobStatus:
     error: str | None = None
     """Why the command could not be executed, where it couldn't."""
     output_bytes: int = 0
-    """Output captured until then, of both streams together."""
+    """Output captured until then, of both streams together, what was dropped since included."""
+    output_limit: OutputLimit | None = None
+    output_dropped_bytes: int = 0
+    """Output dropped to keep the limit: the first bytes, or, where the limit stops the job, what it wrote beyond it."""
     priority: int = 0
     restart: RestartPolicy | None = None
     """When its command is executed again; None: never."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
 from jobworker_lib import libc
-from jobworker_lib.directory import EXIT, OUTPUT_INDEX, STARTED, JobDirectory
+from jobworker_lib.directory import EXIT, STARTED, JobDirectory
 from jobworker_lib.filesystem import is_network_filesystem
 
 _EVENT = struct.Struct("iIII")
@@ -25,7 +25,7 @@ _READ_BYTES = 64 << 10
 _STATE_MASK = libc.IN_MOVED_TO | libc.IN_DELETE_SELF | libc.IN_ONLYDIR  # records are renamed into place
 _OUTPUT_MASK = _STATE_MASK | libc.IN_MODIFY
 _STATE_NAMES = frozenset(name.encode() for name in (STARTED, EXIT))
-_OUTPUT_NAME = OUTPUT_INDEX.encode()
+_INDEX_SUFFIX = b".index"
 _RECHECK_SECONDS = 1.0
 _SHORTEST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.5
@@ -145,6 +145,6 @@ class Watcher:
                 woken.update(wake for _, wake in self._wakes.pop(watch, ()))
             elif name in _STATE_NAMES or not name:
                 woken.update(wake for _, wake in self._wakes.get(watch, ()))
-            elif name == _OUTPUT_NAME:
+            elif name.endswith(_INDEX_SUFFIX):
                 woken.update(wake for change, wake in self._wakes.get(watch, ()) if change is Change.OUTPUT)
         return woken

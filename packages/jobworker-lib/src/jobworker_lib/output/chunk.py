@@ -14,15 +14,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Output that is not there any more: it was dropped to keep the job's output limit."""
+
+    begin: int
+    """The offset of the first byte that is missing."""
+    end: int
+    """The offset of the first byte after them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """A run of bytes that a job wrote to one stream, as they arrived; never empty, not split at lines."""
+    """A run of bytes that a job wrote to one stream, as they arrived; not split at lines."""
 
     data: bytes
+    """Empty only where nothing but a gap is to be told: what follows it is not of the stream, or not there yet."""
     stream: Stream
     offset: int
     """Where the first byte stands in the output, counted over both streams in order of arrival."""
     time_ns: int
     """When it was captured, in nanoseconds since the epoch."""
+    gap: Gap | None = None
+    """What is missing just before this chunk, where something is."""
 
     @property
     def time(self) -> datetime:

@@ -1,14 +1,19 @@
 """The layout of captured output on disk.
 
-``output.log`` holds the raw bytes of both streams in order of arrival. ``output.index`` holds one record of fixed size
-for each run of bytes: where it begins in the log, when it was captured, how long it is and of which stream it is. A
-record is appended after its bytes, so what a record describes is always there, and a crash can only leave bytes
-without a record (ignored) or a part of a record (ignored) at the end. Records are contiguous and ordered by offset.
+A log is a row of segments, as a rule one. A segment is two files: ``output.log`` holds the raw bytes of both streams in
+order of arrival, ``output.index`` one record of fixed size for each run of bytes: where it begins in the output, when
+it was captured, how long it is and of which stream it is. A record is appended after its bytes, so what a record
+describes is always there, and a crash can only leave bytes without a record (ignored) or a part of a record (ignored)
+at the end. Records are contiguous and ordered by offset.
+
+Segments after the first are named by the offset at which they begin. They are begun, and the oldest removed, only to
+keep an output limit that drops the oldest output.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from struct import Struct
 from typing import Literal, NamedTuple, get_args
 
@@ -18,7 +23,10 @@ STREAMS: tuple[Stream, ...] = get_args(Stream)
 """A stream's number on disk is its place here."""
 
 RECORD = Struct("<QQIB3x")
-"""Offset in the log, nanoseconds since the epoch, length in bytes, stream; little endian."""
+"""Offset in the output, nanoseconds since the epoch, length in bytes, stream; little endian."""
+
+_FIRST = ("output.log", "output.index")
+_INDEX_NAME = re.compile(r"output(?:\.([0-9]{20}))?\.index")
 
 
 class Record(NamedTuple):
@@ -35,24 +43,20 @@ class Record(NamedTuple):
         return self.offset + self.length
 
 
-def read_record(index: int, number: int) -> Record:
-    """Record ``number`` of the open index; it must be there."""
-    return Record._make(RECORD.unpack(os.pread(index, RECORD.size, number * RECORD.size)))
+def segment_names(base: int) -> tuple[str, str]:
+    """The names of log and index of the segment that begins at an offset."""
+    return (f"output.{base:020}.log", f"output.{base:020}.index") if base else _FIRST
 
 
-def record_count(index: int) -> int:
-    """Whole records in the open index."""
-    return os.fstat(index).st_size // RECORD.size
+def segment_base(name: str) -> int | None:
+    """Where the segment begins whose index has this name; None for any other file."""
+    match = _INDEX_NAME.fullmatch(name)
+    return int(match[1] or 0) if match else None
 
 
-def recorded_bytes(path: str) -> int:
-    """Bytes of output that the index at ``path`` describes; 0 where there is none."""
+def segment_bases(directory: str | os.PathLike[str]) -> list[int]:
+    """Where the segments in a job's directory begin, in order; a segment is there when its index is."""
     try:
-        index = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return 0
-    try:
-        count = record_count(index)
-        return read_record(index, count - 1).end if count else 0
-    finally:
-        os.close(index)
+        return sorted(base for name in os.listdir(directory) if (base := segment_base(name)) is not None)
+    except FileNotFoundError:  # the job was deleted
+        return []

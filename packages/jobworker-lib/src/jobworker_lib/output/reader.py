@@ -2,70 +2,84 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from jobworker_lib.directory import OUTPUT_INDEX, OUTPUT_LOG, JobDirectory
-from jobworker_lib.errors import InvalidArgumentError
-from jobworker_lib.output.chunk import Chunk
-from jobworker_lib.output.format import RECORD, STREAMS, Record, Stream, read_record, record_count
+from jobworker_lib.output.beginning import offset_of_tail, offset_since
+from jobworker_lib.output.chunk import Chunk, Gap
+from jobworker_lib.output.format import STREAMS, Record, segment_bases
+from jobworker_lib.output.segment import Segment, open_segment, recorded_bytes
+from jobworker_lib.output.selection import OutputOptions, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Unpack
+
+    from jobworker_lib.directory import JobDirectory
 
 _BATCH_BYTES = 1 << 20
-_BATCH_RECORDS = 4096
 
 
 class OutputReader:
     """One reader's place in a job's output.
 
-    Holds two descriptors and no output; any number of readers may be open, in any process.
+    Holds two descriptors and no output; any number of readers may be open, in any process. A reader whose place was
+    dropped goes on at the oldest byte that is kept, and its next chunk tells of the gap.
     """
 
     def __init__(
-        self,
-        directory: JobDirectory,
-        *,
-        offset: int,
-        follow: bool,
-        stream: Stream | None,
-        has_ended: Callable[[], bool],
+        self, directory: JobDirectory, *, has_ended: Callable[[], bool], **options: Unpack[OutputOptions]
     ) -> None:
-        """Begin at ``offset``, a byte of the output of both streams together; one beyond the end waits for it.
+        """Prepare to read the part that the options select.
 
         Raises:
-            InvalidArgumentError: the offset or the stream can't be used.
+            InvalidArgumentError: an option can't be used.
         """
-        if offset < 0:
-            raise InvalidArgumentError("offset", "give 0 or more bytes")
-        if stream is not None and stream not in STREAMS:
-            raise InvalidArgumentError("stream", f"give one of {', '.join(STREAMS)}")
         self._directory = directory
-        self._offset = offset
-        self._follow = follow
-        self._stream = None if stream is None else STREAMS.index(stream)
         self._has_ended = has_ended
-        self._log = self._index = -1
+        self._selection = Selection(**options)
+        self._stream = self._selection.stream_number
+        self._since_ns = self._selection.since_ns
+        self._offset = self._selection.offset
+        self._end = 1 << 64 if self._selection.end is None else self._selection.end
+        self._begun = False
+        self._segment: Segment | None = None
         self._record = 0
-        self._last_record: int | None = None
+        self._gap: Gap | None = None
+
+    def begin(self) -> None:
+        """Find out where to begin and to end, by what is there now; the first batch does it otherwise.
+
+        It takes longer than a batch where many lines are asked for, or few of a stream that is seldom written to.
+        """
+        if self._begun:
+            return
+        self._begun = True
+        if self._since_ns:
+            self._offset = max(self._offset, offset_since(self._directory, self._since_ns))
+        if self._selection.tail is None and self._selection.follow:
+            return
+        there = min(self._end, recorded_bytes(self._directory))
+        if self._selection.tail is not None:
+            self._offset = offset_of_tail(self._directory, self._selection.tail, self._stream, there)
+        if not self._selection.follow:
+            self._end = there
 
     def next_batch(self) -> list[Chunk] | None:
         """All chunks that are there, at most 1 MiB of data; None: nothing yet; an empty list: the end."""
         if chunks := self._read_chunks():
             return chunks
-        if not self._follow:
+        if not self._selection.follow or self._offset >= self._end:
             return []
         # Asked before the last look: the last record is written before the job ends.
         return self._read_chunks() if self._has_ended() else None
 
     def close(self) -> None:
         """Let go of the files."""
-        for descriptor in (self._log, self._index):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._log = self._index = -1
+        if self._segment:
+            self._segment.close()
+        self._segment = None
 
     def __enter__(self) -> Self:
         return self
@@ -75,56 +89,68 @@ class OutputReader:
     ) -> None:
         self.close()
 
-    def _open(self) -> bool:
-        """Open the files; they are not there until a shim has begun with the job, and never where none did."""
-        if self._index < 0:
-            try:
-                self._log = os.open(self._directory.file(OUTPUT_LOG), os.O_RDONLY | os.O_CLOEXEC)
-                self._index = os.open(self._directory.file(OUTPUT_INDEX), os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                self.close()
-                return False
-            self._record = self._find_record()
-            if not self._follow:
-                self._last_record = record_count(self._index)
-        return True
-
     def _read_chunks(self) -> list[Chunk]:
-        if not self._open():
-            return []
+        self.begin()
         chunks: list[Chunk] = []
-        while not chunks and (records := self._next_records()):
+        while not chunks and self._offset < self._end and (records := self._next_records()):
             chunks = self._cut(records)
-        return chunks
-
-    def _find_record(self) -> int:
-        """The record that holds the offset, or the number that the next one will have (bisection)."""
-        low, high = 0, record_count(self._index)
-        while low < high:
-            middle = (low + high) // 2
-            if read_record(self._index, middle).end <= self._offset:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return self._with_gap(chunks)
 
     def _next_records(self) -> list[Record]:
-        """Records from this reader's place on, of which the first holds the offset."""
-        wanted = _BATCH_RECORDS
-        if self._last_record is not None:
-            wanted = min(wanted, self._last_record - self._record)
-        raw = os.pread(self._index, wanted * RECORD.size, self._record * RECORD.size)
-        raw = raw[: len(raw) // RECORD.size * RECORD.size]
-        records = [Record._make(fields) for fields in RECORD.iter_unpack(raw)]
-        while records and records[0].end <= self._offset:  # the offset was beyond the end
-            records.pop(0)
-            self._record += 1
-        return records
+        """Records from this reader's place on, of which the first holds the offset; none where there are none yet."""
+        while segment := self._segment or self._enter():
+            records = self._records_of(segment)
+            if records or (following := self._after(segment)) is None:
+                return records
+            # The next segment was begun after the last record of this one: what is not here now will never be.
+            if records := self._records_of(segment):
+                return records
+            self.close()
+            if self._offset < following:
+                self._skip_to(following)
+        return []
+
+    def _enter(self) -> Segment | None:
+        """Open the segment that holds the offset; there is none before a shim has begun with the job."""
+        self._segment = open_segment(self._directory, self._offset)
+        if self._segment:
+            if self._offset < self._segment.base:
+                self._skip_to(self._segment.base)
+            self._record = self._segment.at_offset(self._offset)
+        return self._segment
+
+    def _after(self, segment: Segment) -> int | None:
+        """Where the next segment begins, if there is one."""
+        return next((base for base in segment_bases(self._directory.path) if base > segment.base), None)
+
+    def _skip_to(self, offset: int) -> None:
+        """Go on at an offset: what is before it is not there any more."""
+        begin = self._gap.begin if self._gap else self._offset
+        self._offset = min(offset, self._end)
+        self._gap = Gap(begin, self._offset)
+
+    def _records_of(self, segment: Segment) -> list[Record]:
+        """Records of which the first is wanted; it passes those before it, and reads none of their bytes."""
+        while records := segment.records(self._record):
+            passed = next((number for number, record in enumerate(records) if self._wants(record)), len(records))
+            if passed:
+                self._record += passed
+                self._offset = max(self._offset, records[passed - 1].end)
+            if passed < len(records):
+                return records[passed:]
+        return []
+
+    def _wants(self, record: Record) -> bool:
+        return record.end > self._offset and record.time_ns >= self._since_ns and self._stream in (None, record.stream)
 
     def _cut(self, records: list[Record]) -> list[Chunk]:
         """Read the records' bytes, up to the size of a batch, as chunks; and go on by so much."""
         start = max(self._offset, records[0].offset)
-        data = self._pread(min(_BATCH_BYTES, records[-1].end - start), start)
+        end = min(records[-1].end, start + _BATCH_BYTES, self._end)
+        if not self._segment or start >= end:
+            self._offset = self._end
+            return []
+        data = self._segment.read(start, end - start)
         end = start + len(data)
         chunks = []
         for record in records:
@@ -139,8 +165,12 @@ class OutputReader:
         self._offset = end
         return chunks
 
-    def _pread(self, length: int, offset: int) -> bytes:
-        data = os.pread(self._log, length, offset)
-        if not data:
-            raise OSError(f"{OUTPUT_LOG} is shorter than its index says")
-        return data
+    def _with_gap(self, chunks: list[Chunk]) -> list[Chunk]:
+        """The chunks, of which the first tells what is missing before it, if anything is."""
+        gap, self._gap = self._gap, None
+        if gap is None or self._segment is None:
+            return chunks
+        if chunks:
+            return [replace(chunks[0], gap=gap), *chunks[1:]]
+        near = self._segment.records(max(0, self._record - 1), 1)
+        return [Chunk(b"", self._selection.stream or STREAMS[0], gap.end, near[0].time_ns if near else 0, gap)]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import time
+from typing import TYPE_CHECKING
 
-from jobworker_lib.directory import FILE_MODE, OUTPUT_INDEX, OUTPUT_LOG, JobDirectory
 from jobworker_lib.output.format import RECORD
+from jobworker_lib.output.row import SegmentRow
+
+if TYPE_CHECKING:
+    from jobworker_lib.directory import JobDirectory
+    from jobworker_lib.output.limit import OutputLimit
 
 _MOST_SPLICED = 1 << 20
 _MOST_COPIED = 64 << 10
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class OutputWriter:
@@ -21,11 +25,12 @@ class OutputWriter:
     are held here, and a run that could not be recorded is recorded by the next call.
     """
 
-    def __init__(self, directory: JobDirectory) -> None:
-        self._log = os.open(directory.file(OUTPUT_LOG), _CREATE, FILE_MODE)
-        self._index = os.open(directory.file(OUTPUT_INDEX), _CREATE, FILE_MODE)
+    def __init__(self, directory: JobDirectory, limit: OutputLimit | None = None) -> None:
+        self._most = limit.bytes if limit and limit.action == "stop" else None
+        self._row = SegmentRow(directory, limit.bytes if limit and limit.action == "drop_oldest" else None)
         self._size = 0
-        self._index_size = 0
+        self.beyond_limit = 0
+        """Bytes that came beyond the limit at which the job is stopped, and were dropped."""
         self._held = b""
         self._unrecorded: tuple[int, int] | None = None
         self._record = b""
@@ -37,15 +42,31 @@ class OutputWriter:
         """Bytes of output that were captured until now."""
         return self._size
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the limit is reached at which the job is stopped: what comes now is dropped."""
+        return self._most is not None and self._size >= self._most
+
+    @property
+    def dropped_bytes(self) -> int:
+        """How much was dropped to keep the limit, whatever it does at it."""
+        return self.beyond_limit + self._row.first
+
     def move(self, pipe: int, stream: int) -> int:
         """Append what the pipe holds, up to 1 MiB: bytes moved, 0 at the end of file.
+
+        Beyond a limit at which the job is stopped they are dropped, and counted.
 
         Raises:
             BlockingIOError: the pipe is empty (it must be non-blocking).
             OSError: the log or the index can't be written; call again later.
         """
         self.flush()
-        moved = self._splice(pipe) if self._can_splice else self._read(pipe)
+        if self.is_full:
+            dropped = len(os.read(pipe, _MOST_SPLICED))
+            self.beyond_limit += dropped
+            return dropped
+        moved = self._splice(pipe) if self._can_splice and not self._row.is_full(self._size) else self._read(pipe)
         if moved:
             self._unrecorded = (moved, stream)
             self.flush()
@@ -62,18 +83,15 @@ class OutputWriter:
             self._size += length
             self._unrecorded = None
         while self._record:
-            written = os.pwrite(self._index, self._record, self._index_size)
-            self._index_size += written
-            self._record = self._record[written:]
+            self._record = self._record[self._row.append(self._record) :]
 
     def close(self) -> None:
         """Close the files."""
-        os.close(self._log)
-        os.close(self._index)
+        self._row.close()
 
     def _splice(self, pipe: int) -> int:
         try:
-            return os.splice(pipe, self._log, _MOST_SPLICED, offset_dst=self._size)
+            return os.splice(pipe, self._row.log, self._room(_MOST_SPLICED), offset_dst=self._row.position(self._size))
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOSYS):
                 raise
@@ -81,14 +99,23 @@ class OutputWriter:
             return self._read(pipe)
 
     def _read(self, pipe: int) -> int:
-        self._held = os.read(pipe, _MOST_COPIED)
+        self._held = os.read(pipe, self._room(_MOST_COPIED))
         return len(self._held)
+
+    def _room(self, most: int) -> int:
+        """How many bytes may be appended at once."""
+        left = most if self._most is None else min(most, self._most - self._size)
+        return min(left, self._row.room(self._size))
 
     def _write_held(self) -> None:
         """Write what was read but not spliced; a write that is repeated begins at the same place."""
-        at = self._size
+        if not self._held:
+            return
+        if self._row.is_full(self._size):
+            self._row.begin_segment(self._size)  # not before there is something for it
+        at = self._row.position(self._size)
         held = self._held
         while held:
-            written = os.pwrite(self._log, held, at)
+            written = os.pwrite(self._row.log, held, at)
             at, held = at + written, held[written:]
         self._held = b""

@@ -82,6 +82,11 @@ class Ending:
             self.terminate_at = now
         self.kill_at = min(now + grace, self.kill_at if self.kill_at is not None else now + grace)
 
+    def exceeded_output_limit(self, grace: float) -> None:
+        """Plan the end of a job whose output was cut; that is its reason, too, where it has just exited by itself."""
+        self.stop(Reason.OUTPUT_LIMIT, grace)
+        self._asked = self._asked or Reason.OUTPUT_LIMIT
+
     def main_ended(self, outcome: Outcome) -> None:
         """The main process is gone: what is left of its tree gets a bounded time."""
         self._outcome = outcome

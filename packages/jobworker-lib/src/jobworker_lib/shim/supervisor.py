@@ -44,7 +44,7 @@ def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, start
 def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> ExitRecord | None:
     """Run a job: the record to write; None where it could not be executed, which is recorded already."""
     spec = replace(spec, timeout=directory.timeout_of(spec))  # it may have been changed while the job was queued
-    with closing(OutputWriter(directory)) as writer, closing(Control(directory)) as control:
+    with closing(OutputWriter(directory, spec.output_limit)) as writer, closing(Control(directory)) as control:
         try:
             process = Spawned(spec)
         except OSError as error:
@@ -98,6 +98,7 @@ class _Supervision:
         self._main = process.pid
         self._spec = spec
         self._writer = writer
+        self._truncated = False
         self._control = control
         self._signals = signals
         self._attempts = attempts
@@ -115,7 +116,7 @@ class _Supervision:
             self._attempts.end(self._ending.outcome)
             self._until(self._pause_is_over)
             self._until(self._attempt_is_over)
-        return self._ending.record()
+        return replace(self._ending.record(), output_dropped_bytes=self._writer.beyond_limit)
 
     def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -124,7 +125,9 @@ class _Supervision:
             self._do_what_is_due()
 
     def _attempt_is_over(self) -> bool:
-        return self._reap() and self._capture.drain()
+        is_over = self._reap() and self._capture.drain()
+        self._mind_output_limit()
+        return is_over
 
     def _pause_is_over(self) -> bool:
         """Execute the command again when it is time for it. True also where it is not to be any more."""
@@ -173,6 +176,14 @@ class _Supervision:
                 return False
             if pid == self._main:
                 self._ending.main_ended(Outcome.of(wait_status))
+
+    def _mind_output_limit(self) -> None:
+        """Note the first time that output is dropped, and stop a job that has written more than it may."""
+        if self._truncated or not self._writer.dropped_bytes:
+            return
+        self._truncated = True
+        if self._writer.beyond_limit:
+            self._ending.exceeded_output_limit(DEFAULT_GRACE_SECONDS)
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()
