@@ -12,34 +12,34 @@ from pathlib import Path
 import pytest
 
 from jobworker_lib import Engine, JobStatus, aio, libc
+from jobworker_lib.directory import OUTPUT_INDEX
+from jobworker_lib.output.format import RECORD
 from lib_testing import PATIENCE_SECONDS, awaiting, sh, wait_until
-
-PRINTER = "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; exit 3"
 
 LOOK_AGAIN_SECONDS = 1.0
 """How long it takes those who were not woken."""
 
 
-def wait(state_dir: Path, job_id: str) -> JobStatus:
-    with Engine(state_dir) as engine:
-        return engine.get(job_id).wait(PATIENCE_SECONDS)
+def wait_beside_a_reader(engine: Engine, job_id: str) -> JobStatus:
+    job = engine.get(job_id)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(list, job.output())
+        status = job.wait(PATIENCE_SECONDS)
+        read.result(PATIENCE_SECONDS)
+    return status
 
 
-def wait_in_asyncio(state_dir: Path, job_id: str) -> JobStatus:
+def wait_in_asyncio(engine: Engine, job_id: str) -> JobStatus:
     async def scenario() -> JobStatus:
-        async with aio.Engine(state_dir) as engine:
-            return await (await engine.get(job_id)).wait(PATIENCE_SECONDS)
+        async with aio.Engine(engine._core._store.path) as own:
+            return await (await own.get(job_id)).wait(PATIENCE_SECONDS)
 
     return asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("waiting", [wait, wait_in_asyncio])
+@pytest.mark.parametrize("waiting", [wait_beside_a_reader, wait_in_asyncio])
 def test_output_wakes_nobody_who_waits_for_the_end(
-    state_dir: Path,
-    engine: Engine,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    waiting: Callable[[Path, str], JobStatus],
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: Callable[[Engine, str], JobStatus]
 ) -> None:
     looks: list[float] = []
     poll_ended = engine._core.poll_ended
@@ -49,13 +49,16 @@ def test_output_wakes_nobody_who_waits_for_the_end(
         return poll_ended(job_id)
 
     monkeypatch.setattr("jobworker_lib.core.Core.poll_ended", look)
-    job = engine.start(sh(f"{awaiting(tmp_path / 'gate')}; {PRINTER}"))
+    script = f"{awaiting(tmp_path / 'begin')}; until [ -e '{tmp_path}/end' ]; do echo line; sleep 0.001; done; exit 3"
+    job = engine.start(sh(script))
+    index = Path(engine._core.directory(job.id).file(OUTPUT_INDEX))
     with ThreadPoolExecutor() as pool:
-        status = pool.submit(waiting, state_dir, job.id)
+        status = pool.submit(waiting, engine, job.id)
         wait_until(lambda: len(looks) >= 2, "somebody who waits")
-        (tmp_path / "gate").touch()
+        (tmp_path / "begin").touch()
+        wait_until(lambda: index.stat().st_size >= 100 * RECORD.size, "a hundred changes of the output")
+        (tmp_path / "end").touch()
         assert status.result(PATIENCE_SECONDS).exit_code == 3
-    assert len(list(job.output())) > 30
     assert len(looks) <= 4 + (looks[-1] - looks[0]) / LOOK_AGAIN_SECONDS
 
 
