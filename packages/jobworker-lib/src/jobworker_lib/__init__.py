@@ -6,6 +6,7 @@ These are all its public names; :mod:`jobworker_lib.aio` offers the same engine 
 from __future__ import annotations
 
 from jobworker_lib import aio
+from jobworker_lib.attachment import Attachment
 from jobworker_lib.attempts import Attempt
 from jobworker_lib.engine import Engine, Job, RunResult
 from jobworker_lib.errors import (
@@ -14,12 +15,15 @@ from jobworker_lib.errors import (
     CommandNotExecutableError,
     CommandNotFoundError,
     EngineError,
+    InputClosedError,
     InvalidArgumentError,
     JobNotFoundError,
     JobNotRunningError,
     JobRunningError,
     JobworkerError,
     LimitNotEnforceableError,
+    NoInputError,
+    NoTerminalError,
     StartError,
     StateDirectoryError,
     WorkingDirectoryError,
@@ -38,6 +42,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentsTooLongError",
+    "Attachment",
     "Attempt",
     "Chunk",
     "CommandFailedError",
@@ -46,6 +51,7 @@ __all__ = [
     "Engine",
     "EngineError",
     "Gap",
+    "InputClosedError",
     "InvalidArgumentError",
     "Job",
     "JobNotFoundError",
@@ -55,6 +61,8 @@ __all__ = [
     "JobworkerError",
     "LimitNotEnforceableError",
     "Limits",
+    "NoInputError",
+    "NoTerminalError",
     "OutputLimit",
     "OutputOptions",
     "Page",

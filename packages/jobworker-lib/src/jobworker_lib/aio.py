@@ -9,6 +9,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from jobworker_lib.aio_attachment import Attachment
 from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
 from jobworker_lib.engine import RunResult
 from jobworker_lib.errors import JobworkerError
@@ -129,6 +130,11 @@ class Job:
     async def set_timeout(self, timeout: float | None) -> None:
         """As :meth:`jobworker_lib.Job.set_timeout`."""
         await _until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
+
+    async def attach(self, *, watch_only: bool = False) -> Attachment:
+        """As :meth:`jobworker_lib.Job.attach`, with its errors."""
+        job_input = await asyncio.to_thread(self._core.attach, self.id, watch_only=watch_only)
+        return Attachment(self._core, self, job_input)
 
     async def delete(self) -> None:
         """As :meth:`jobworker_lib.Job.delete`."""

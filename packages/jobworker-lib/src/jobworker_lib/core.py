@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
 from jobworker_lib.index import Query
+from jobworker_lib.input import JobInput
 from jobworker_lib.launcher import Launcher
 from jobworker_lib.limits import require_enforceable
 from jobworker_lib.messages import send_control
@@ -105,19 +106,25 @@ class Core:
         """Ask for the job's end: True, once its shim knows. JobNotRunningError."""
         if not 0 <= grace <= _LONGEST_GRACE_SECONDS:
             raise InvalidArgumentError("grace", "give 0 to 86400 seconds")
-        return self._poll_control(job_id, {"do": "stop", "grace": 0.0 if force else grace})
+        return self.poll_control(job_id, {"do": "stop", "grace": 0.0 if force else grace})
 
     def poll_signal(self, job_id: str, signal: str | int) -> bool | None:
         """Signal the main process: True, once it was. JobNotRunningError."""
-        return self._poll_control(job_id, {"do": "signal", "signal": _signal_number(signal)})
+        return self.poll_control(job_id, {"do": "signal", "signal": _signal_number(signal)})
 
     def poll_set_timeout(self, job_id: str, timeout: float | None) -> bool | None:
         """Change how long the job may run, counted from its start: True, once that holds. JobNotRunningError."""
-        return self._poll_control(job_id, {"do": "timeout", "timeout": checked_seconds("timeout", timeout)})
+        return self.poll_control(job_id, {"do": "timeout", "timeout": checked_seconds("timeout", timeout)})
 
-    def _poll_control(self, job_id: str, request: dict[str, object]) -> bool | None:
+    def attach(self, job_id: str, *, watch_only: bool) -> JobInput | None:
+        """A way to write to the job; None where only its output is wanted. NoInputError, JobNotFoundError."""
+        status = self._store.status(job_id)
+        return None if watch_only else JobInput(self, status)
+
+    def poll_control(self, job_id: str, request: dict[str, object], descriptors: Sequence[int] = ()) -> bool | None:
+        """Ask the job's shim for something: True, once it has done it. JobNotRunningError."""
         directory = self._store.directory(job_id)
-        answer = send_control(directory, request)
+        answer = send_control(directory, request, descriptors)
         if answer is None and not self._store.has_ended(directory):
             return None  # just starting, or just ending
         if answer is None or not answer["running"]:

@@ -157,6 +157,8 @@ class JobDirectory:
             signal=ended.signal if ended else None,
             reason=ended.reason if ended else None,
             error=ended.error if ended else None,
+            stdin=spec.stdin,
+            tty=spec.terminal is not None,
             output_bytes=recorded_bytes(self),
             output_limit=spec.output_limit,
             output_dropped_bytes=self._dropped_bytes(spec, ended),

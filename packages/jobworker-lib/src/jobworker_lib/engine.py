@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from jobworker_lib.attachment import Attachment
 from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
 from jobworker_lib.errors import CommandFailedError, JobNotRunningError
 from jobworker_lib.page import Page
@@ -175,6 +176,18 @@ class Job:
         JobNotFoundError.
         """
         _until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
+
+    def attach(self, *, watch_only: bool = False) -> Attachment:
+        """Join the job: write to its standard input or terminal, and see its output.
+
+        It may be starting still, or have ended: then it takes no input any more. ``watch_only`` is for who only wants
+        its output, which every job has.
+
+        Raises:
+            NoInputError: the job was started without ``stdin`` and ``terminal``.
+            JobNotFoundError: the job was deleted.
+        """
+        return Attachment(self._core, self, self._core.attach(self.id, watch_only=watch_only))
 
     def delete(self) -> None:
         """Remove the ended job with its output. JobRunningError, JobNotFoundError."""

@@ -6,6 +6,9 @@
     ├── InvalidArgumentError (also a ValueError)
     ├── JobNotFoundError
     ├── JobNotRunningError
+    ├── NoInputError
+    ├── NoTerminalError
+    ├── InputClosedError
     ├── JobRunningError
     ├── LimitNotEnforceableError
     ├── StartError
@@ -54,6 +57,30 @@ class JobNotRunningError(JobworkerError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"job {job_id} is not running")
+        self.job_id = job_id
+
+
+class NoInputError(JobworkerError):
+    """The job has neither a standard input that can be written to nor a terminal."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} takes no input: it was started without a standard input and a terminal")
+        self.job_id = job_id
+
+
+class NoTerminalError(JobworkerError):
+    """The job has no terminal, so there is no size to set."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} has no terminal")
+        self.job_id = job_id
+
+
+class InputClosedError(JobworkerError):
+    """The job takes no more input: it has closed it, or who is attached has, or it has ended."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} takes no more input: its input was closed, or it has ended")
         self.job_id = job_id
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobworker_lib.directory import CONTROL_SOCKET, JobDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _LONGEST = 64 << 10
 
@@ -25,8 +28,10 @@ def receive(sock: socket.socket, most_descriptors: int) -> tuple[dict[str, Any],
     return (json.loads(data), descriptors) if data else None
 
 
-def send_control(directory: JobDirectory, request: dict[str, Any]) -> dict[str, Any] | None:
-    """Ask a job's shim for something: its answer, or None where no shim listens.
+def send_control(
+    directory: JobDirectory, request: dict[str, Any], descriptors: Sequence[int] = ()
+) -> dict[str, Any] | None:
+    """Ask a job's shim for something, passing it descriptors: its answer, or None where no shim listens or answers.
 
     The request carries the socket for its answer, so the shim keeps no connections.
     """
@@ -34,7 +39,7 @@ def send_control(directory: JobDirectory, request: dict[str, Any]) -> dict[str, 
     with ours, theirs, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:
             connect_in(sock, directory.path, CONTROL_SOCKET)
-            send(sock, request, [theirs.fileno()])
+            send(sock, request, [theirs.fileno(), *descriptors])
         except (FileNotFoundError, ConnectionError):
             return None
         theirs.close()

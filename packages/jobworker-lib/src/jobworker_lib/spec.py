@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_TERM = "xterm-256color"
 JOB_ID_VARIABLE = "JOBWORKER_JOB_ID"
 """Set in every job's environment; also how processes are found whose shim is gone."""
 
@@ -75,12 +76,13 @@ class JobSpec:
         if unknown := options.keys() - StartOptions.__annotations__.keys():
             raise TypeError(f"start() has no argument {', '.join(sorted(unknown))}")
         job_id = str(uuid.uuid4())
+        terminal = checked_terminal(options.get("terminal"))
         owner, request_id = options.get("owner"), options.get("request_id")
         return cls(
             id=job_id,
             argv=_checked_argv(argv),
             cwd=_checked_cwd(options.get("cwd")),
-            env={**_default_environment(), **_checked_env(options.get("env") or {}), JOB_ID_VARIABLE: job_id},
+            env={**_default_environment(terminal), **_checked_env(options.get("env") or {}), JOB_ID_VARIABLE: job_id},
             labels=checked_labels(options.get("labels") or {}),
             owner=_checked_text("owner", _account().pw_name if owner is None else owner, _LONGEST_OWNER),
             timeout=checked_seconds("timeout", options.get("timeout")),
@@ -88,7 +90,7 @@ class JobSpec:
             request_id=_checked_text("request_id", request_id, _LONGEST_REQUEST_ID) if request_id else None,
             created_ns=time.time_ns(),
             stdin=bool(options.get("stdin")),
-            terminal=checked_terminal(options.get("terminal")),
+            terminal=terminal,
             output_limit=_checked_output_limit(options.get("output_limit")),
             priority=_checked_priority(options.get("priority") or 0),
             start_deadline=checked_seconds("start_deadline", options.get("start_deadline")),
@@ -239,9 +241,10 @@ def _account_of(uid: int) -> pwd.struct_passwd:
         return pwd.struct_passwd((f"uid{uid}", "x", uid, os.getegid(), "", "/", "/bin/sh"))
 
 
-def _default_environment() -> dict[str, str]:
+def _default_environment(terminal: TerminalSize | None) -> dict[str, str]:
     account = _account()
     return {
+        **({"TERM": DEFAULT_TERM} if terminal else {}),
         "PATH": DEFAULT_PATH,
         "HOME": account.pw_dir,
         "USER": account.pw_name,

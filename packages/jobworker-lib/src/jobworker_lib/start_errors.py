@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from jobworker_lib.directory import ExitRecord
     from jobworker_lib.spec import JobSpec
 
+TERMINAL_DEVICE = "/dev/ptmx"
+"""Stands as ``filename`` in an error that comes of making a terminal."""
+
 _KINDS: Final[dict[str, type[StartError]]] = {
     "command_not_found": CommandNotFoundError,
     "command_not_executable": CommandNotExecutableError,
     "bad_working_directory": WorkingDirectoryError,
     "arguments_too_long": ArgumentsTooLongError,
+    "no_terminal": StartError,
 }
 
 
@@ -32,6 +36,8 @@ def explain(error: OSError, spec: JobSpec) -> tuple[str, str]:
     reason = os.strerror(error.errno or 0)
     if error.filename == spec.cwd:
         return "bad_working_directory", f"the working directory {spec.cwd} can't be entered: {reason}"
+    if error.filename == TERMINAL_DEVICE:
+        return "no_terminal", f"the host has no terminal for the job: {reason}"
     if error.errno == errno.E2BIG:
         return (
             "arguments_too_long",

@@ -35,7 +35,8 @@ class StartOptions(TypedDict, total=False):
     stdin: bool
     """Whether it has a standard input that can be written to, see :meth:`jobworker_lib.Job.attach`."""
     terminal: TerminalSize | None
-    """The size of its terminal; None: it has none."""
+    """The size of its terminal, which is its input too; None: it has none. ``env`` may set ``TERM``, by default
+    ``xterm-256color``."""
     output_limit: OutputLimit | None
     """How much of its output is kept, by default all."""
     priority: int

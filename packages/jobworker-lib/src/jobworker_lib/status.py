@@ -83,6 +83,10 @@ class JobStatus:
     """Why the job ended; None before."""
     error: str | None = None
     """Why the command could not be executed, where it couldn't."""
+    stdin: bool = False
+    """Whether it was started with a standard input that can be written to."""
+    tty: bool = False
+    """Whether it was started with a terminal."""
     output_bytes: int = 0
     """Output captured until then, of both streams together, what was dropped since included."""
     output_limit: OutputLimit | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 
 Tree = Callable[[], list[int]]
@@ -17,11 +17,14 @@ _HANDLES_AT_ONCE = 256
 _TERMINATE_ROUNDS = 8
 
 
-def terminate(tree: Tree) -> None:
-    """SIGTERM to every process, those that are forked meanwhile too; what is stopped is woken to see it."""
+def terminate(tree: Tree, farewell: Sequence[signal.Signals] = (signal.SIGTERM,)) -> None:
+    """SIGTERM to every process, those that are forked meanwhile too; what is stopped is woken to see it.
+
+    ``farewell`` are other signals in its place.
+    """
     reached: set[int] = set()
     for _ in range(_TERMINATE_ROUNDS):  # bounded: a fork bomb always has new ones
-        new = _signal_each(tree, (signal.SIGTERM, signal.SIGCONT), skip=reached)
+        new = _signal_each(tree, (*farewell, signal.SIGCONT), skip=reached)
         if not new:
             return
         reached |= new

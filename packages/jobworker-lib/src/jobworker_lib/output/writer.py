@@ -63,7 +63,7 @@ class OutputWriter:
         """
         self.flush()
         if self.is_full:
-            dropped = len(os.read(pipe, _MOST_SPLICED))
+            dropped = len(_read(pipe, _MOST_SPLICED))
             self.beyond_limit += dropped
             return dropped
         moved = self._splice(pipe) if self._can_splice and not self._row.is_full(self._size) else self._read(pipe)
@@ -99,7 +99,7 @@ class OutputWriter:
             return self._read(pipe)
 
     def _read(self, pipe: int) -> int:
-        self._held = os.read(pipe, self._room(_MOST_COPIED))
+        self._held = _read(pipe, self._room(_MOST_COPIED))
         return len(self._held)
 
     def _room(self, most: int) -> int:
@@ -119,3 +119,13 @@ class OutputWriter:
             written = os.pwrite(self._row.log, held, at)
             at, held = at + written, held[written:]
         self._held = b""
+
+
+def _read(pipe: int, most: int) -> bytes:
+    """Read from a pipe or a terminal; nothing, where it is at its end."""
+    try:
+        return os.read(pipe, most)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""  # how a terminal tells it

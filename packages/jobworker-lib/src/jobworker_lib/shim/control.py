@@ -1,4 +1,4 @@
-"""Requests to a running job's shim: stop, signal and change of the timeout."""
+"""Requests to a running job's shim: stop, signal, change of the timeout, and what concerns its input and terminal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jobworker_lib.status import Reason
 
 if TYPE_CHECKING:
     from jobworker_lib.shim.ending import Ending
+    from jobworker_lib.shim.interaction import Interaction
 
 
 class Control:
@@ -27,14 +28,16 @@ class Control:
         """For the poller."""
         return self._socket.fileno()
 
-    def answer(self, ending: Ending, main_pid: int) -> None:
+    def answer(self, ending: Ending, main_pid: int, interaction: Interaction) -> None:
         """Take one request, do it and answer."""
-        received = receive(self._socket, 1)
+        received = receive(self._socket, 2)
         if received is None:
             return
-        request, descriptors = received
-        with socket.socket(fileno=descriptors[0]) as reply, suppress(OSError):  # the asker may be gone
-            send(reply, self._perform(request, ending, main_pid), [])
+        request, (reply_to, *passed) = received
+        with socket.socket(fileno=reply_to) as reply, suppress(OSError):  # the asker may be gone
+            answer = self._perform(request, passed, ending, main_pid, interaction)
+            if answer is not None:
+                send(reply, answer, [])
 
     def close(self) -> None:
         """Take no more requests."""
@@ -42,16 +45,23 @@ class Control:
         with suppress(FileNotFoundError):  # the state directory was removed
             os.unlink(self._directory.file(CONTROL_SOCKET))
 
-    def _perform(self, request: dict[str, Any], ending: Ending, main_pid: int) -> dict[str, Any]:
-        """Do what is asked. ``running`` is false where that is too late, ``error`` says what went wrong."""
+    def _perform(
+        self, request: dict[str, Any], passed: list[int], ending: Ending, main_pid: int, interaction: Interaction
+    ) -> dict[str, Any] | None:
+        """Do what is asked. ``running`` is false where that is too late, ``error`` says what went wrong.
+
+        Without an answer it was too early, and is asked for again.
+        """
         match request["do"]:
             case "stop":
                 ending.stop(Reason.STOPPED, request["grace"])
                 return {"running": True}
             case "timeout":
                 return self._set_timeout(ending, request["timeout"])
-            case _:
+            case "signal":
                 return {"running": _signal(ending, main_pid, request["signal"])}
+            case _:
+                return {"running": True} if interaction.perform(request, passed) else None
 
     def _set_timeout(self, ending: Ending, timeout: float | None) -> dict[str, Any]:
         if ending.main_exited and not ending.restarts:

@@ -1,44 +1,80 @@
-"""Executes a job's command with pipes for its output."""
+"""Executes a job's command with pipes, or a terminal, for its input and output."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from jobworker_lib.shim.pty import Terminal, take_over
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobworker_lib.spec import JobSpec
+    from jobworker_lib.terminal import TerminalSize
 
 
 class Spawned:
-    """A job's main process and the read ends of its pipes, in the order of the streams' numbers."""
+    """A job's main process, and our ends of what it reads and writes, all of them non-blocking."""
 
-    def __init__(self, spec: JobSpec) -> None:
-        """Execute the command in a session of its own.
+    def __init__(self, spec: JobSpec, size: TerminalSize | None = None) -> None:
+        """Execute the command in a session of its own, on a terminal of ``size`` where it has one.
 
         Raises:
             OSError: of chdir(2) (``filename`` is the working directory) or execve(2).
         """
-        reads, writes = zip(os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC), strict=True)
-        try:
-            process = subprocess.Popen(  # vfork(2): no preexec_fn, no change of user
-                spec.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=writes[0],
-                stderr=writes[1],
-                cwd=spec.cwd,
-                env=spec.env,
-                start_new_session=True,
-            )
-        except BaseException:
-            for descriptor in reads:
-                os.close(descriptor)
-            raise
-        finally:
-            for descriptor in writes:
-                os.close(descriptor)
-        process.returncode = 0  # reaped by the shim with all others of the tree, not by Popen
-        self.pid = process.pid
-        self.pipes: tuple[int, int] = reads
-        for descriptor in reads:
+        self.terminal: Terminal | None = None
+        """The job's terminal; its ``master`` is read and written through descriptors of its own."""
+        self.pipes: tuple[int, ...]
+        """To read its output from, in the order of the streams' numbers."""
+        self.input: int | None
+        """To write what it is to read; None: it has no input."""
+        with ExitStack() as failing, ExitStack() as passed:
+            if size is not None:
+                self.pid = self._on_terminal(spec, size, failing)
+            else:
+                self.pid = self._with_pipes(spec, failing, passed)
+            failing.pop_all()  # what is closed where it fails is kept where it doesn't
+        for descriptor in self.pipes:
             os.set_blocking(descriptor, False)
+        if self.input is not None:
+            os.set_blocking(self.input, False)
+
+    def _with_pipes(self, spec: JobSpec, failing: ExitStack, passed: ExitStack) -> int:
+        reads, writes = zip(os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC), strict=True)
+        stdin, self.input = os.pipe2(os.O_CLOEXEC) if spec.stdin else (subprocess.DEVNULL, None)
+        if self.input is not None:
+            passed.callback(os.close, stdin)
+            failing.callback(os.close, self.input)
+        for read, write in zip(reads, writes, strict=True):
+            failing.callback(os.close, read)
+            passed.callback(os.close, write)
+        self.pipes = reads
+        return _execute(spec, stdin, *writes)
+
+    def _on_terminal(self, spec: JobSpec, size: TerminalSize, failing: ExitStack) -> int:
+        self.terminal = terminal = Terminal(size)
+        failing.callback(terminal.close)
+        self.input = os.dup(terminal.master)
+        failing.callback(os.close, self.input)
+        output = os.dup(terminal.master)
+        failing.callback(os.close, output)
+        self.pipes = (output,)
+        return _execute(spec, terminal.slave, terminal.slave, terminal.slave, take_over)
+
+
+def _execute(spec: JobSpec, stdin: int, stdout: int, stderr: int, prepare: Callable[[], None] | None = None) -> int:
+    process = subprocess.Popen(  # vfork(2) where there is no preexec_fn, and no change of user
+        spec.argv,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=spec.cwd,
+        env=spec.env,
+        start_new_session=True,
+        preexec_fn=prepare,  # noqa: PLW1509  # for terminals alone, and a shim has one thread
+    )
+    process.returncode = 0  # reaped by the shim with all others of the tree, not by Popen
+    return process.pid

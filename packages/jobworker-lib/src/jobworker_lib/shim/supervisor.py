@@ -19,6 +19,7 @@ from jobworker_lib.shim.attempts import Attempts
 from jobworker_lib.shim.capture import Capture
 from jobworker_lib.shim.control import Control
 from jobworker_lib.shim.ending import Ending, Outcome
+from jobworker_lib.shim.interaction import Interaction
 from jobworker_lib.shim.spawn import Spawned
 from jobworker_lib.start_errors import explain
 from jobworker_lib.status import Reason, State
@@ -46,7 +47,7 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
     spec = replace(spec, timeout=directory.timeout_of(spec))  # it may have been changed while the job was queued
     with closing(OutputWriter(directory, spec.output_limit)) as writer, closing(Control(directory)) as control:
         try:
-            process = Spawned(spec)
+            process = Spawned(spec, spec.terminal)
         except OSError as error:
             failure = _failure(error, spec)
             directory.write(EXIT, asdict(failure))
@@ -107,22 +108,28 @@ class _Supervision:
         self._poller.register(control, select.POLLIN)
         self._poller.register(signals, select.POLLIN)
         self._capture = Capture(process.pipes, writer, self._poller)
+        self._interaction = Interaction(spec.terminal, self._poller)
+        self._interaction.begin(process)
 
     def run(self) -> ExitRecord:
         """Return when no process of the job is left, all its output is in the log, and it is not executed again."""
-        self._until(self._attempt_is_over)
+        self._finish_attempt()
         while self._ending.restarts:
             self._ending.attempt_over()
             self._attempts.end(self._ending.outcome)
             self._until(self._pause_is_over)
-            self._until(self._attempt_is_over)
+            self._finish_attempt()
         return replace(self._ending.record(), output_dropped_bytes=self._writer.beyond_limit)
 
     def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            for descriptor, _ in self._poller.poll(self._milliseconds_to_next()):
-                self._handle(descriptor)
+            for descriptor, events in self._poller.poll(self._milliseconds_to_next()):
+                self._handle(descriptor, events)
             self._do_what_is_due()
+
+    def _finish_attempt(self) -> None:
+        self._until(self._attempt_is_over)
+        self._interaction.end()
 
     def _attempt_is_over(self) -> bool:
         is_over = self._reap() and self._capture.drain()
@@ -147,21 +154,25 @@ class _Supervision:
     def _execute_again(self) -> None:
         self._ending.begin_again()
         try:
-            process = Spawned(self._spec)
+            process = Spawned(self._spec, self._interaction.size)
         except OSError as error:
             kind, message = explain(error, self._spec)
             self._ending.main_ended(Outcome(error_kind=kind, error=message))
             return
         self._main = process.pid
         self._capture = Capture(process.pipes, self._writer, self._poller)
+        self._interaction.begin(process)
 
-    def _handle(self, descriptor: int) -> None:
+    def _handle(self, descriptor: int, events: int) -> None:
         if descriptor in self._capture:
             self._capture.ready(descriptor)
             return
+        if descriptor in self._interaction:
+            self._interaction.ready(descriptor, events)
+            return
         self._reap()  # who has exited by itself before a stop was not stopped
         if descriptor == self._control.fileno():
-            self._control.answer(self._ending, self._main)
+            self._control.answer(self._ending, self._main, self._interaction)
         elif signal.SIGTERM in self._signals.read():
             self._ending.stop(Reason.STOPPED, DEFAULT_GRACE_SECONDS)
 
@@ -190,13 +201,15 @@ class _Supervision:
         ending = self._ending
         if self._capture.retry_at is not None and self._capture.retry_at <= now:
             self._capture.retry()
+        if self._interaction.due_at is not None and self._interaction.due_at <= now:
+            self._interaction.do_what_is_due()
         if ending.timeout_at is not None and ending.timeout_at <= now:
             self._reap()
             if ending.timeout_at is not None:
                 ending.stop(Reason.TIMED_OUT, DEFAULT_GRACE_SECONDS)
         if ending.terminate_at is not None and ending.terminate_at <= now:
             ending.terminate_at = None
-            tree.terminate(_own_tree)
+            tree.terminate(_own_tree, self._interaction.farewell)
         if ending.kill_at is not None and ending.kill_at <= now:
             ending.kill_at = now + _KILL_AGAIN_SECONDS
             tree.kill(_own_tree)
@@ -208,6 +221,7 @@ class _Supervision:
             for at in (
                 self._capture.retry_at,
                 self._attempts.next_at,
+                self._interaction.due_at,
                 ending.timeout_at,
                 ending.terminate_at,
                 ending.kill_at,

@@ -1,0 +1,106 @@
+"""Attachments for asyncio programs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from jobworker_lib.errors import InputClosedError
+from jobworker_lib.waiting import until_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from types import TracebackType
+
+    from jobworker_lib.aio import Job
+    from jobworker_lib.core import Core
+    from jobworker_lib.input import JobInput
+    from jobworker_lib.output.chunk import Chunk
+    from jobworker_lib.terminal import TerminalSize
+
+
+class Attachment:
+    """As :class:`jobworker_lib.Attachment`, awaited; one task may write while others read or wait."""
+
+    def __init__(self, core: Core, job: Job, job_input: JobInput | None) -> None:
+        self._core = core
+        self.job = job
+        self._input = job_input
+        self._writing = asyncio.Lock()
+        self._waiters: set[asyncio.Event] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def write(self, data: bytes) -> None:
+        """As :meth:`jobworker_lib.Attachment.write`; cancelled, it has written a part."""
+        async with self._writing:
+            job_input = self._writable()
+            await until_async(self._core, self.job.id, job_input.poll_open)
+            rest = memoryview(data)
+            while rest:
+                sent = job_input.send(rest)
+                rest = rest[sent:]
+                if not sent:
+                    loop = asyncio.get_running_loop()
+                    await self._wait(job_input, loop.add_writer, loop.remove_writer)
+
+    async def close_input(self) -> None:
+        """As :meth:`jobworker_lib.Attachment.close_input`."""
+        await until_async(self._core, self.job.id, self._writable().poll_end)
+
+    async def resize(self, size: TerminalSize) -> None:
+        """As :meth:`jobworker_lib.Attachment.resize`."""
+        job_input = self._writable()
+        await until_async(self._core, self.job.id, lambda: job_input.poll_resize(size))
+
+    async def wait_input_closed(self) -> None:
+        """Return when the job takes no more input, or this is closed."""
+        job_input = self._writable()
+        await until_async(self._core, self.job.id, job_input.poll_open)
+        loop = asyncio.get_running_loop()
+        while not job_input.is_closed():
+            await self._wait(job_input, loop.add_reader, loop.remove_reader)
+
+    def output(self, **options: Any) -> AsyncGenerator[Chunk, None]:
+        """As :meth:`jobworker_lib.aio.Job.output`."""
+        return self.job.output(**options)
+
+    def output_batches(self, **options: Any) -> AsyncGenerator[list[Chunk], None]:
+        """As :meth:`jobworker_lib.aio.Job.output_batches`."""
+        return self.job.output_batches(**options)
+
+    async def close(self) -> None:
+        """As :meth:`jobworker_lib.Attachment.close`; tasks that wait in :meth:`write` are woken."""
+        if self._input is None or self._input.fileno() < 0:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._input)
+        loop.remove_writer(self._input)
+        self._input.close()
+        for waiter in self._waiters:
+            waiter.set()
+
+    def _writable(self) -> JobInput:
+        if self._input is None or self._input.fileno() < 0:
+            raise InputClosedError(self.job.id)
+        return self._input
+
+    async def _wait(
+        self, job_input: JobInput, add: Callable[..., object], remove: Callable[[JobInput], object]
+    ) -> None:
+        """Wait until the loop finds the socket ready, or it is closed."""
+        ready = asyncio.Event()
+        self._waiters.add(ready)
+        add(job_input, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            self._waiters.discard(ready)
+            if job_input.fileno() >= 0:
+                remove(job_input)

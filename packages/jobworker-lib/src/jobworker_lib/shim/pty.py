@@ -1,0 +1,67 @@
+"""A job's terminal (pty(7)), from the side of who sits before it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import termios
+import time
+
+from jobworker_lib.start_errors import TERMINAL_DEVICE
+from jobworker_lib.terminal import TerminalSize
+
+_IUTF8 = 0x4000
+"""Erasing removes a whole character of UTF-8, not a byte (termios(3)); the module termios has no name for it."""
+_REDRAW_SECONDS = 0.1
+"""How long a size is wrong on purpose: long enough for a program to see it."""
+
+
+class Terminal:
+    """A new terminal of a job. What is typed and shown passes through ``master``."""
+
+    def __init__(self, size: TerminalSize) -> None:
+        # The job's side stays open here as well: a program may close its terminal and open it again (/dev/tty), and
+        # what came in between would look like the end.
+        try:
+            self.master, self.slave = os.openpty()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, TERMINAL_DEVICE) from None
+        modes = termios.tcgetattr(self.slave)
+        modes[0] |= _IUTF8
+        termios.tcsetattr(self.slave, termios.TCSANOW, modes)
+        self.size = size
+        self.restore_at: float | None = None
+        """When the size is to be made right again, by the monotonic clock."""
+        self._set(size)
+
+    def resize(self, size: TerminalSize, *, redraw: bool) -> None:
+        """Set the size; the kernel signals SIGWINCH to the programs in the foreground if it is another one.
+
+        With ``redraw`` it becomes another one in any case, for a moment if need be, so that programs that fill the
+        screen draw it anew.
+        """
+        if redraw and size == self.size:
+            self._set(TerminalSize(size.rows, size.columns - 1 or 2))
+            self.restore_at = time.monotonic() + _REDRAW_SECONDS
+        else:
+            self.size = size
+            self.restore()
+
+    def restore(self) -> None:
+        """Set the size that was last asked for."""
+        self.restore_at = None
+        self._set(self.size)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.master)
+        os.close(self.slave)
+
+    def _set(self, size: TerminalSize) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.columns, 0, 0))
+
+
+def take_over() -> None:
+    """Make the standard input the controlling terminal of this process, the leader of a new session."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
