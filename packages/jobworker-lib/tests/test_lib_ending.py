@@ -58,7 +58,7 @@ def test_signal_that_comes_too_late(engine: Engine, tmp_path: Path) -> None:
     with ended_unseen(engine, tmp_path / "gate") as job:
         answer = ask(engine._core.directory(job.id), {"do": "signal", "signal": int(signal.SIGUSR1)})
     with answer:
-        assert receive(answer, 0) == ({"running": False}, [])
+        assert receive(answer, 0) in (({"running": False}, []), None)  # None: the shim was through before it looked
     assert job.wait().exit_code == 7
 
 

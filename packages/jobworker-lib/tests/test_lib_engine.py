@@ -19,7 +19,7 @@ from jobworker_lib import (
     State,
     aio,
 )
-from lib_testing import SLEEPER, job_processes, sh, wait_until
+from lib_testing import SLEEPER, finish, job_processes, program, sh, wait_until
 
 
 def test_run_is_like_that_of_subprocess(engine: Engine, tmp_path: Path) -> None:
@@ -58,6 +58,24 @@ def test_interrupted_run_stops_its_job(engine: Engine) -> None:
     interrupter.join()
     (status,) = engine.list().statuses
     assert status.describe() == "stopped (signal: 15)"
+
+
+def test_run_interrupted_while_its_job_starts_stops_it(state_dir: Path) -> None:
+    """The job itself interrupts, as soon as it is there; no start has returned by then."""
+    script = """
+import os, sys
+from jobworker_lib import Engine
+interrupted = 0
+with Engine(sys.argv[1]) as engine:
+    for _ in range(20):
+        try:
+            engine.run(["sh", "-c", "kill -INT $1; exec sleep 1000", "sh", str(os.getpid())])
+        except KeyboardInterrupt:
+            interrupted += 1
+    print(interrupted, {status.describe() for status in engine.list().statuses})
+"""
+    with program(script, state_dir) as process:
+        assert finish(process) == "20 {'stopped (signal: 15)'}\n"
 
 
 def test_bytes_in_arguments_and_environment_are_passed_as_they_are(engine: Engine) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from jobworker_lib.attachment import Attachment
 from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
-from jobworker_lib.errors import CommandFailedError, JobNotRunningError
+from jobworker_lib.errors import CommandFailedError, JobworkerError
+from jobworker_lib.interruption import Uninterrupted
 from jobworker_lib.page import Page
 from jobworker_lib.waiting import until as _until
 from jobworker_lib.watcher import Change
@@ -129,13 +130,15 @@ class Engine:
             CommandFailedError: ``check`` is set and the command did not exit with 0.
             StartError: as :meth:`start`, as are the others.
         """
-        job = self.start(argv, **options)
+        starting = Uninterrupted(lambda: self.start(argv, **options))
         try:
+            job = starting.result()
             chunks = list(job.output())
             return RunResult.of(job.wait(), chunks, check=check)
-        except KeyboardInterrupt:
-            with suppress(JobNotRunningError):
-                job.stop()
+        except BaseException:  # what a signal's handler raises can be anything
+            with suppress(JobworkerError):  # it may not have started, or have ended
+                if started := starting.settle():
+                    started.stop()
             raise
 
 
