@@ -167,7 +167,7 @@ def test_a_job_whose_shim_was_killed_is_lost_and_leaves_nothing(own_server: Serv
     wait_until(lambda: len(job_processes(job_id)) == 3, "the whole tree")
     shim = _parent(min(job_processes(job_id)))
     os.kill(shim, signal.SIGKILL)
-    wait_until(lambda: own_cli("status", job_id).out == "lost", "the state lost")
+    wait_until(lambda: own_cli("status", job_id).out == "lost (its supervisor was killed)", "the state lost")
     wait_until(lambda: not job_processes(job_id), "the end of its processes")
     own_cli("wait", job_id, status=125)
 

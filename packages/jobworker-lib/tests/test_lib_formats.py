@@ -38,7 +38,8 @@ def old(kept: Path, tmp_path: Path) -> Iterator[Path]:
 def expected(kept: Path) -> dict[str, Any]:
     """What its jobs are, by their names."""
     told: dict[str, Any] = json.loads((kept / "expected.json").read_text())
-    told[UNFINISHED] |= {"state": "lost", "reason": "lost", "ended_at": "when it was found so"}
+    end = {"state": "lost", "reason": "lost", "error": "its supervisor is gone", "ended_at": "when it was found so"}
+    told[UNFINISHED] |= end
     return told
 
 

@@ -45,6 +45,8 @@ class StartRecord:
     started_ns: int
     pid: int
     """The main process, in the pid namespace of its host."""
+    boot_id: str | None = None
+    """The boot of the host in which it was executed; None: of a version that did not record it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class ExitRecord:
     error_kind: str | None = None
     """Which error the start ended with, by its name in :mod:`jobworker_lib.start_errors`."""
     error: str | None = None
+    """Why the command could not be executed, or how the job was lost."""
     output_dropped_bytes: int = 0
     """What the job wrote beyond the output limit at which it was stopped."""
 
@@ -135,9 +138,12 @@ class JobDirectory:
             return None
         return descriptor
 
-    def status(self) -> JobStatus:
-        """The job as its directory tells it. FileNotFoundError where there is no such job."""
-        ended = self.read_exit()
+    def status(self, lost: ExitRecord | None = None) -> JobStatus:
+        """The job as its directory tells it. FileNotFoundError where there is no such job.
+
+        ``lost`` is its end where that could not be recorded, for the disk is full.
+        """
+        ended = self.read_exit() or lost
         spec = self.read_spec()
         started = self.read_started()
         state = ended.state if ended else State.RUNNING if started else State.STARTING

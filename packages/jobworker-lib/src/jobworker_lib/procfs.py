@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+@cache
 def boot_id() -> str:
     """Changes with every boot of the host."""
     with open("/proc/sys/kernel/random/boot_id") as file:

@@ -33,7 +33,7 @@ class State(StrEnum):
     FAILED = "failed"
     """Its command could not be executed."""
     LOST = "lost"
-    """Its shim is gone and left no exit record: the host crashed."""
+    """Its shim is gone and left no exit record: it was killed, or the host was restarted."""
 
     @property
     def ended(self) -> bool:
@@ -82,7 +82,7 @@ class JobStatus:
     reason: Reason | None = None
     """Why the job ended; None before."""
     error: str | None = None
-    """Why the command could not be executed, where it couldn't."""
+    """Why the command could not be executed, or how the job was lost."""
     stdin: bool = False
     """Whether it was started with a standard input that can be written to."""
     tty: bool = False
@@ -112,6 +112,6 @@ class JobStatus:
             details.append(f"signal: {self.signal}")
         if self.state in (State.EXITED, State.STOPPED) and self.reason not in _PLAIN_REASONS:
             details.append(str(self.reason).replace("_", " "))
-        if self.state is State.FAILED and self.error:
+        if self.state in (State.FAILED, State.LOST) and self.error:
             details.append(self.error)
         return f"{self.state} ({', '.join(details)})" if details else str(self.state)

@@ -7,17 +7,15 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobworker_lib import tree
-from jobworker_lib.directory import DIRECTORY_MODE, EXIT, SPEC, ExitRecord, JobDirectory
+from jobworker_lib.directory import DIRECTORY_MODE, SPEC, ExitRecord, JobDirectory
 from jobworker_lib.errors import JobNotFoundError, JobRunningError, StateDirectoryError
 from jobworker_lib.index import Index, Query
-from jobworker_lib.procfs import descendants, processes_with_environment
-from jobworker_lib.spec import JOB_ID_VARIABLE, JobSpec
-from jobworker_lib.status import JobStatus, Reason, State
+from jobworker_lib.lost import make_lost
+from jobworker_lib.spec import JobSpec
+from jobworker_lib.status import JobStatus, State
 from jobworker_lib.version import check_version
 
 if TYPE_CHECKING:
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
 _HIDDEN_NEW = ".new-"
 _HIDDEN_DELETED = ".deleted-"
 _APPEARS_SECONDS = 60.0
-_LEFTOVERS_PAUSE_SECONDS = 0.01
-_LEFTOVERS_SECONDS = 5.0
-"""A process in an uninterruptible sleep dies when it wakes; nobody waits for it longer than this."""
 
 
 def default_state_dir() -> Path:
@@ -79,29 +74,28 @@ class Store:
 
     def has_ended(self, directory: JobDirectory) -> bool:
         """Whether nothing of the job will change any more; one whose supervisor is gone is made lost by this."""
-        if directory.has_exit():
-            return True
         try:
-            lock = directory.try_lock()
+            return directory.has_exit() or self._found_lost(directory) is not None
         except FileNotFoundError:  # deleted, so it had ended
             return True
-        if lock is None:
-            return False
-        try:
-            if not directory.has_exit():
-                _make_lost(directory)
-        finally:
-            os.close(lock)
-        return True
 
     def status(self, job_id: str) -> JobStatus:
         """The job as it is now. JobNotFoundError where there is none."""
         try:
             directory = self.directory(job_id)
-            self.has_ended(directory)
-            return directory.status()
+            return directory.status(None if directory.has_exit() else self._found_lost(directory))
         except FileNotFoundError:
             raise JobNotFoundError(job_id) from None
+
+    def _found_lost(self, directory: JobDirectory) -> ExitRecord | None:
+        """The end of a job whose supervisor is gone; None while it has one. FileNotFoundError where it was deleted."""
+        lock = directory.try_lock()
+        if lock is None:
+            return None
+        try:
+            return directory.read_exit() or make_lost(directory)
+        finally:
+            os.close(lock)
 
     def find(self, query: Query) -> list[JobStatus]:
         """The jobs that a query finds, the newest first."""
@@ -188,19 +182,3 @@ def _is_abandoned(path: Path) -> bool:
         os.close(lock)
         return time.time() - os.stat(path).st_mtime > _APPEARS_SECONDS
     return False
-
-
-def _make_lost(directory: JobDirectory) -> None:
-    """Kill what is left of a job without a supervisor and write its exit record. The caller holds its lock."""
-    job_id = directory.path.name
-
-    def leftovers() -> list[int]:
-        roots = processes_with_environment(JOB_ID_VARIABLE, job_id)
-        return [*roots, *descendants(*roots)]
-
-    give_up_at = time.monotonic() + _LEFTOVERS_SECONDS
-    while leftovers() and time.monotonic() < give_up_at:
-        tree.kill(leftovers)
-        time.sleep(_LEFTOVERS_PAUSE_SECONDS)
-    record = ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns())
-    directory.write(EXIT, asdict(record))

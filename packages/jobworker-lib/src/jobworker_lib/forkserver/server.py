@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib import libc, messages, tree
-from jobworker_lib.procfs import descendants
+from jobworker_lib.procfs import boot_id, descendants
 from jobworker_lib.shim import main as shim
 from jobworker_lib.shim.signals import SignalPipe
 
@@ -158,6 +158,7 @@ def main() -> None:
     _reset_inherited()
     libc.become_subreaper()
     libc.set_process_name("jobworker-fork")
+    boot_id()  # read once, and known to all shims
     gc.freeze()  # pages that shims share stay shared
     ForkServer(listener).serve()
 

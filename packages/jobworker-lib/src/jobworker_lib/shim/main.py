@@ -28,7 +28,8 @@ def serve(link: socket.socket) -> None:
         if request is None:
             return
         reply, spec_lock, directory = request[1]
-        _take(socket.socket(fileno=reply), spec_lock, directory)
+        if not _take(socket.socket(fileno=reply), spec_lock, directory):
+            return  # it may hold something of that job still
         if jobs_left:
             with suppress(OSError):  # the fork server is gone: the next receive says so
                 messages.send(link, {"idle": True}, [])
@@ -40,10 +41,10 @@ def prepare() -> None:
     libc.set_process_name("jobworker-shim")
 
 
-def run_job(directory: JobDirectory, reply: socket.socket | None) -> None:
+def run_job(directory: JobDirectory, reply: socket.socket | None) -> bool:
     """Run the job of a directory whose lock the caller holds; tell ``reply`` how its start went.
 
-    Whatever goes wrong, no process of the job is left.
+    Whatever goes wrong, no process of the job is left. False: something has, and this process should not be used again.
     """
     signals = SignalPipe([signal.SIGCHLD, signal.SIGTERM])
 
@@ -56,15 +57,17 @@ def run_job(directory: JobDirectory, reply: socket.socket | None) -> None:
         traceback.print_exc()  # to the engine's log
         _kill_all()
         _answer(reply, {"error": os.strerror(error.errno or 0)})
+        return False
     finally:
         signals.close()
+    return True
 
 
-def _take(reply: socket.socket, spec_lock: int, directory: int) -> None:
+def _take(reply: socket.socket, spec_lock: int, directory: int) -> bool:
     try:
         os.fchdir(directory)
         with reply:
-            run_job(JobDirectory("."), reply)
+            return run_job(JobDirectory("."), reply)
     finally:
         os.chdir("/")
         os.close(directory)

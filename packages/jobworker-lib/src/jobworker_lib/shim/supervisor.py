@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jobworker_lib import tree
 from jobworker_lib.directory import EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
 from jobworker_lib.output.writer import OutputWriter
-from jobworker_lib.procfs import descendants
+from jobworker_lib.procfs import boot_id, descendants
 from jobworker_lib.shim.attempts import Attempts
 from jobworker_lib.shim.capture import Capture
 from jobworker_lib.shim.control import Control
@@ -37,27 +37,27 @@ Started = Callable[[ExitRecord | None], None]
 
 def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> None:
     """Run a job to its end. The caller holds the directory's lock; OSError where the directory can't be written."""
-    record = _run(directory, spec, signals, started)
-    if record is not None:
+    record, has_started = _run(directory, spec, signals, started)
+    if has_started:
         _write_exit(directory, record)  # the last touch: from then on the directory may be deleted
+    else:
+        directory.write(EXIT, asdict(record))
+        started(record)
 
 
-def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> ExitRecord | None:
-    """Run a job: the record to write; None where it could not be executed, which is recorded already."""
+def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> tuple[ExitRecord, bool]:
+    """Run a job, and let go of its files: how it ended, and whether it ever started."""
     spec = replace(spec, timeout=directory.timeout_of(spec))  # it may have been changed while the job was queued
     with closing(OutputWriter(directory, spec.output_limit)) as writer, closing(Control(directory)) as control:
         try:
             process = Spawned(spec, spec.terminal)
         except OSError as error:
-            failure = _failure(error, spec)
-            directory.write(EXIT, asdict(failure))
-            started(failure)
-            return None
-        record = StartRecord(started_ns=time.time_ns(), pid=process.pid)
+            return _failure(error, spec), False
+        record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id())
         directory.write(STARTED, asdict(record))
         started(None)
         attempts = Attempts(directory, spec.restart, record.started_ns)
-        return _Supervision(process, spec, writer, control, signals, attempts).run()
+        return _Supervision(process, spec, writer, control, signals, attempts).run(), True
 
 
 def _failure(error: OSError, spec: JobSpec) -> ExitRecord:

@@ -379,7 +379,9 @@ class Job(_message.Message):
     reason: Global___ExitReason.ValueType
     """Why the job ended; unspecified before."""
     error: _builtins.str
-    """Why the command could not be executed, for a person to read; only in JOB_STATE_FAILED."""
+    """Why the command could not be executed, or how the job was lost, for a person to read; only in JOB_STATE_FAILED and
+    JOB_STATE_LOST.
+    """
     output_bytes: _builtins.int
     """Bytes of output captured until now, of both streams together, those that were dropped since included."""
     output_dropped_bytes: _builtins.int

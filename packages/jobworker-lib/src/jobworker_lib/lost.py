@@ -1,0 +1,72 @@
+"""What becomes of a job whose supervisor is gone without an exit record."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jobworker_lib import tree
+from jobworker_lib.directory import CONTROL_SOCKET, EXIT, ExitRecord, StartRecord
+from jobworker_lib.procfs import boot_id, descendants, processes_with_environment
+from jobworker_lib.spec import JOB_ID_VARIABLE
+from jobworker_lib.status import Reason, State
+
+if TYPE_CHECKING:
+    from jobworker_lib.directory import JobDirectory
+
+_LEFTOVERS_PAUSE_SECONDS = 0.01
+_LEFTOVERS_SECONDS = 5.0
+"""A process in an uninterruptible sleep dies when it wakes; nobody waits for it longer than this."""
+
+
+def make_lost(directory: JobDirectory) -> ExitRecord:
+    """End what is left of the job and write its exit record, where the disk takes it. The caller holds its lock.
+
+    Raises:
+        FileNotFoundError: the job was deleted.
+    """
+    started = directory.read_started()
+    restarted = started is not None and started.boot_id not in (None, boot_id())
+    if not restarted:
+        # Found by what is in their environment, never by a recorded pid, which may be another's by now.
+        _kill_processes(directory.path.name)
+    _remove_half_written(directory)
+    error = "its host was restarted" if restarted else _explain(started)
+    record = ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns(), error=error)
+    try:
+        directory.write(EXIT, asdict(record))
+    except FileNotFoundError:
+        raise
+    except OSError:  # a full disk: whoever looks next tries again
+        _remove_half_written(directory)
+    return record
+
+
+def _explain(started: StartRecord | None) -> str:
+    if started is None:
+        return "its supervisor is gone, and its start was not recorded"
+    if started.boot_id is None:  # of a version that did not record it
+        return "its supervisor is gone"
+    return "its supervisor was killed"
+
+
+def _kill_processes(job_id: str) -> None:
+    def leftovers() -> list[int]:
+        roots = processes_with_environment(JOB_ID_VARIABLE, job_id)
+        return [*roots, *descendants(*roots)]
+
+    give_up_at = time.monotonic() + _LEFTOVERS_SECONDS
+    while leftovers() and time.monotonic() < give_up_at:
+        tree.kill(leftovers)
+        time.sleep(_LEFTOVERS_PAUSE_SECONDS)
+
+
+def _remove_half_written(directory: JobDirectory) -> None:
+    """Remove what only a supervisor has use for: its socket, and files that it was about to rename."""
+    for name in os.listdir(directory.path):
+        if name == CONTROL_SOCKET or name.startswith("."):
+            with suppress(FileNotFoundError):
+                os.unlink(directory.file(name))
