@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -104,6 +103,7 @@ def _nothing_is_left_running(state_dir: Path) -> None:
 
 
 def _no_file_is_left(state_dir: Path) -> None:
+    assert _half_made(state_dir) == [], "what was half made or half removed is left"
     for path in (state_dir / "jobs").rglob("*"):
         assert not path.name.startswith("."), f"{path} was left half-made"
         assert not stat.S_ISSOCK(path.stat().st_mode), f"the socket {path} of an ended job is left"
@@ -112,9 +112,9 @@ def _no_file_is_left(state_dir: Path) -> None:
 def _make_old(state_dir: Path) -> None:
     """What is half-made is only swept when nobody can be at it any more."""
     with suppress(FileNotFoundError):
-        for path in _hidden(state_dir / "jobs"):
+        for path in _half_made(state_dir):
             os.utime(path, times=(time.time() - _AGE_SECONDS,) * 2)
 
 
-def _hidden(jobs: Path) -> Iterator[Path]:
-    return jobs.glob(".*")
+def _half_made(state_dir: Path) -> list[Path]:
+    return [*(state_dir / "new").iterdir(), *(state_dir / "deleted").iterdir()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jobworker_lib import Engine, JobNotFoundError, State
-from lib_testing import SLEEPER, finish, program, sh
+from jobworker_lib import Engine, Job, JobNotFoundError, State
+from jobworker_lib.directory import JobDirectory
+from lib_testing import SLEEPER, finish, program, sh, wait_until
 
 
 def remove(index: Path) -> None:
@@ -44,6 +46,13 @@ def give_another_boot(index: Path) -> None:
 def give_another_format(index: Path) -> None:
     _execute(index, "UPDATE about SET format = '0'")
     _execute(index, "DROP TABLE jobs")
+
+
+def lock_is_free(state_dir: Path, job: Job) -> bool:
+    lock = JobDirectory(state_dir / "jobs" / job.id).try_lock()
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
 
 
 def _execute(index: Path, statement: str) -> None:
@@ -106,9 +115,9 @@ def test_is_not_disturbed_by_what_a_crash_left(state_dir: Path) -> None:
     with Engine(state_dir) as engine:
         job = engine.start(["true"])
         job.wait()
-    jobs = state_dir / "jobs"
-    deleted = jobs / f".deleted-{job.id}"
-    (jobs / job.id).rename(deleted)
+        wait_until(lambda: lock_is_free(state_dir, job), "the end of its supervision")
+    deleted = state_dir / "deleted" / job.id
+    (state_dir / "jobs" / job.id).rename(deleted)
     with Engine(state_dir) as engine:
         assert not deleted.exists()
         assert [job.id for job in engine.list(state=State.RUNNING)] == []

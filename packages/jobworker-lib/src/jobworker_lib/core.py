@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
-from jobworker_lib.index import Query
+from jobworker_lib.index_schema import Query
 from jobworker_lib.input import JobInput
 from jobworker_lib.launcher import Launcher
 from jobworker_lib.limits import require_enforceable
@@ -159,16 +159,14 @@ class Core:
             states=_states(state),
             id_prefix=id_prefix or "",
             before=_read_token(page_token) if page_token else None,
-            limit=None if limit is None else limit + 1,
+            limit=limit,
         )
-        found = self._store.find(query)
-        page = tuple(found[:limit])
-        more = limit is not None and len(found) > limit
-        return page, _make_token(page[-1]) if more else ""
+        found, last = self._store.find(query)
+        return tuple(found), _make_token(*last) if last else ""
 
 
-def _make_token(last: JobStatus) -> str:
-    return base64.urlsafe_b64encode(f"{last.created_ns} {last.id}".encode()).decode()
+def _make_token(created_ns: int, job_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{created_ns} {job_id}".encode()).decode()
 
 
 def _read_token(token: str) -> tuple[int, str]:

@@ -17,6 +17,7 @@
     │   ├── WorkingDirectoryError
     │   └── ArgumentsTooLongError
     ├── CommandFailedError
+    ├── CursorExpiredError
     ├── StateDirectoryError
     └── EngineError
 
@@ -130,6 +131,13 @@ class CommandFailedError(JobworkerError):
     def __init__(self, result: RunResult) -> None:
         super().__init__(f"job {result.status.id} {result.status.describe()}")
         self.result = result
+
+
+class CursorExpiredError(JobworkerError):
+    """The event log does not reach back to the cursor: it was dropped since, or the log began anew."""
+
+    def __init__(self) -> None:
+        super().__init__("the events after this cursor are not kept any more; list the jobs, and watch from now on")
 
 
 class StateDirectoryError(JobworkerError):

@@ -1,138 +1,68 @@
 """The index of a state directory's jobs: fast listing and filtering with SQLite.
 
-It is derived from the job directories and rebuilt from them when it is missing, damaged, or from before the last boot
-(it is not synced to the disk).
+It is derived: it follows the event log, and is made anew from the job directories where it is missing, damaged, from
+before the last boot (it is not synced to the disk), or further behind than the log reaches.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
-from dataclasses import dataclass, field
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from jobworker_lib.errors import EngineError
+from jobworker_lib import index_rows, index_schema
+from jobworker_lib.errors import CursorExpiredError, EngineError
+from jobworker_lib.events import log
+from jobworker_lib.events.event import Cursor, Event, EventType
+from jobworker_lib.events.reader import EventReader, beginning_of
 from jobworker_lib.filesystem import is_network_filesystem
 from jobworker_lib.procfs import boot_id
 from jobworker_lib.status import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
+    from jobworker_lib.index_rows import Indexed
+    from jobworker_lib.index_schema import Query, Row
     from jobworker_lib.spec import JobSpec
 
 T = TypeVar("T")
 
 _FILE = "index.db"
-_FORMAT = "1"
 _BUSY_SECONDS = 60.0
-_UNENDED = (State.STARTING, State.RUNNING)
-_SCHEMA = """
-CREATE TABLE about (format TEXT NOT NULL, boot_id TEXT NOT NULL);
-CREATE TABLE jobs (
-    id TEXT PRIMARY KEY, created_ns INTEGER NOT NULL, owner TEXT NOT NULL, labels TEXT NOT NULL,
-    request_id TEXT, state TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX newest ON jobs (created_ns, id);
-CREATE INDEX newest_of_owner ON jobs (owner, created_ns, id);
-CREATE INDEX by_state ON jobs (state, created_ns, id);
-CREATE UNIQUE INDEX requests ON jobs (owner, request_id) WHERE request_id IS NOT NULL;
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """Which jobs to list; conditions are joined by and."""
-
-    owner: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    states: frozenset[State] = frozenset()
-    id_prefix: str = ""
-    before: tuple[int, str] | None = None
-    """Only jobs older than this creation time and id."""
-    limit: int | None = None
+_BUSY_PAUSE_SECONDS = 0.01
 
 
 class Index:
     """One connection to the index; safe to use from any thread, beside other processes."""
 
-    def __init__(self, state_dir: Path, all_jobs: Callable[[], Iterable[tuple[JobSpec, State]]]) -> None:
-        """``all_jobs`` reads every job directory, for a rebuild."""
+    def __init__(
+        self,
+        state_dir: Path,
+        all_jobs: Callable[[], Iterable[Indexed]],
+        look_up: Callable[[str], JobSpec | None],
+    ) -> None:
+        """``all_jobs`` reads every job directory, for a rebuild, and ``look_up`` the spec of one of them."""
         self._path = state_dir / _FILE
+        self._events = str(state_dir / log.DIRECTORY)
         self._all_jobs = all_jobs
+        self._look_up = look_up
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._reader: EventReader | None = None
         self._inode = 0
 
-    def add(self, spec: JobSpec, publish: Callable[[], None]) -> str | None:
-        """Add a new job, and ``publish`` its directory before anyone sees it here.
+    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do ``work`` in a transaction of an index that knows of every event there is.
 
-        Or, doing neither, the id of the job that the same owner started with the same request id.
+        It may be done twice, where the index turns out to be damaged and is made anew.
+
+        Raises:
+            EngineError: the index can't be used.
         """
-
-        def work(db: sqlite3.Connection) -> str | None:
-            if spec.request_id is not None:
-                found = db.execute(
-                    "SELECT id FROM jobs WHERE owner = ? AND request_id = ?", (spec.owner, spec.request_id)
-                ).fetchone()
-                if found:
-                    return str(found[0])
-            db.execute(_INSERT, _row(spec, State.STARTING))
-            publish()
-            return None
-
-        return self._run(work)
-
-    def set_state(self, job_id: str, state: State) -> None:
-        """Note that a job is in another state."""
-        self._run(lambda db: db.execute("UPDATE jobs SET state = ? WHERE id = ?", (state, job_id)))
-
-    def remove(self, job_id: str) -> None:
-        """Forget a job."""
-        self._run(lambda db: db.execute("DELETE FROM jobs WHERE id = ?", (job_id,)))
-
-    def unended(self) -> list[tuple[str, State]]:
-        """The jobs that had not ended when they were last looked at."""
-        rows = self._run(lambda db: db.execute("SELECT id, state FROM jobs WHERE state IN (?, ?)", _UNENDED).fetchall())
-        return [(job_id, State(state)) for job_id, state in rows]
-
-    def find(self, query: Query) -> list[tuple[int, str]]:
-        """Creation time and id of each job that the query finds, the newest first."""
-        conditions, values = ["1"], list[object]()
-        if query.owner is not None:
-            conditions.append("owner = ?")
-            values.append(query.owner)
-        if query.states:
-            conditions.append(f"state IN ({', '.join('?' * len(query.states))})")
-            values += sorted(query.states)
-        for key, value in query.labels.items():
-            conditions.append(
-                "EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.key = ? AND label.value = ?)"
-            )
-            values += [key, value]
-        if query.id_prefix:
-            conditions.append("id >= ? AND id < ?")
-            values += [query.id_prefix, query.id_prefix + "g"]
-        if query.before is not None:
-            conditions.append("(created_ns, id) < (?, ?)")
-            values += query.before
-        text = (
-            f"SELECT created_ns, id FROM jobs WHERE {' AND '.join(conditions)} "  # noqa: S608 - of constants only
-            "ORDER BY created_ns DESC, id DESC LIMIT ?"
-        )
-        values.append(-1 if query.limit is None else query.limit)
-        return self._run(lambda db: db.execute(text, values).fetchall())
-
-    def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            self._disconnect()
-
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something in a transaction; an index that turns out to be damaged is made anew first."""
         with self._lock:
             try:
                 try:
@@ -145,16 +75,59 @@ class Index:
             except (sqlite3.Error, OSError) as error:
                 raise EngineError(f"the index {self._path} can't be used: {error}") from error
 
+    def find(self, query: Query) -> tuple[list[Row], bool]:
+        """The jobs that a query finds, the newest first, and whether there are more than its limit."""
+        return self.transact(lambda db: index_schema.find(db, query))
+
+    def untold(self) -> list[tuple[str, State]]:
+        """The jobs of whose end the event log does not tell."""
+        return self.transact(index_rows.untold)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._disconnect()
+
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         db = self._connected()
         db.execute("BEGIN IMMEDIATE")
         try:
+            self._catch_up(db)
             result = work(db)
         except BaseException:
             db.rollback()
             raise
         db.commit()
         return result
+
+    def _catch_up(self, db: sqlite3.Connection) -> None:
+        """Apply the events that this index has not seen."""
+        try:
+            reader = self._reader_at(index_rows.position(db))
+            before = reader.cursor
+            while events := reader.next_batch():
+                for event in events:
+                    self._apply(db, event)
+            if reader.cursor != before:
+                index_rows.set_position(db, reader.cursor)
+        except CursorExpiredError:
+            self._rebuild(db)
+
+    def _reader_at(self, cursor: Cursor) -> EventReader:
+        if self._reader is None or self._reader.cursor != cursor:
+            self._drop_reader()
+            self._reader = EventReader(self._events, cursor)
+        return self._reader
+
+    def _apply(self, db: sqlite3.Connection, event: Event) -> None:
+        if event.type is EventType.CREATED:
+            index_rows.add_created(db, event, self._look_up)
+        elif event.type is EventType.DELETED:
+            index_rows.remove(db, event.job_id)
+        elif event.type is EventType.ENDED:
+            index_rows.set_ended(db, event.job_id, event.state or State.LOST, event.time_ns)
+        elif event.state is not None:
+            index_rows.set_state(db, event.job_id, event.state)
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the file that is there now; another engine may have made it anew."""
@@ -173,7 +146,7 @@ class Index:
         self._inode = _inode(self._path)
         db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            db.execute(f"PRAGMA journal_mode = {'TRUNCATE' if is_network_filesystem(str(self._path)) else 'WAL'}")
+            _set_journal_mode(db, "TRUNCATE" if is_network_filesystem(str(self._path)) else "WAL")
             db.execute("PRAGMA synchronous = OFF")
             db.execute("BEGIN IMMEDIATE")
             if not _is_current(db):
@@ -186,31 +159,54 @@ class Index:
         return db
 
     def _rebuild(self, db: sqlite3.Connection) -> None:
-        for name, kind in db.execute("SELECT name, type FROM sqlite_schema WHERE sql IS NOT NULL").fetchall():
-            if kind == "table":
-                db.execute(f"DROP TABLE {name}")
-        for statement in _SCHEMA.split(";"):
-            db.execute(statement)
-        db.executemany(_INSERT, (_row(spec, state) for spec, state in self._all_jobs()))
-        db.execute("INSERT INTO about VALUES (?, ?)", (_FORMAT, boot_id()))
+        """Make it anew: first the events that are kept, then the directories, then the events that came meanwhile."""
+        log.prepare(self._events)
+        beginning, whole_since_ns = beginning_of(self._events)
+        known_ends: set[str] = set()
+        removed: set[str] = set()
+        with EventReader(self._events, beginning) as reader:
+            while events := reader.next_batch():
+                known_ends.update(event.job_id for event in events if event.type is EventType.ENDED)
+                removed.update(event.job_id for event in events if event.type is EventType.DELETED)
+            index_schema.clear(db)
+            jobs = (job for job in self._all_jobs() if job.spec.id not in removed)
+            index_rows.fill(db, jobs, known_ends, whole_since_ns)
+            db.execute("INSERT INTO about VALUES (?, ?, ?, ?)", (index_schema.FORMAT, boot_id(), *reader.cursor))
+            while events := reader.next_batch():
+                for event in events:
+                    self._apply(db, event)
+            index_rows.set_position(db, reader.cursor)
+
+    def _drop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _disconnect(self) -> None:
+        self._drop_reader()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
 
-_INSERT = "INSERT OR REPLACE INTO jobs (id, created_ns, owner, labels, request_id, state) VALUES (?, ?, ?, ?, ?, ?)"
-
-
-def _row(spec: JobSpec, state: State) -> tuple[object, ...]:
-    return spec.id, spec.created_ns, spec.owner, json.dumps(spec.labels), spec.request_id, str(state)
+def _set_journal_mode(db: sqlite3.Connection, mode: str) -> None:
+    """Set it also while others open or close the file: SQLite does not wait for them by itself here."""
+    give_up_at = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute(f"PRAGMA journal_mode = {mode}")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up_at:
+                raise
+            time.sleep(_BUSY_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _is_current(db: sqlite3.Connection) -> bool:
     if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'about'").fetchone():
         return False
-    return bool(db.execute("SELECT format, boot_id FROM about").fetchone() == (_FORMAT, boot_id()))
+    return bool(db.execute("SELECT format, boot_id FROM about").fetchone() == (index_schema.FORMAT, boot_id()))
 
 
 def _inode(path: Path) -> int:

@@ -6,24 +6,25 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from jobworker_lib import tree
-from jobworker_lib.directory import CONTROL_SOCKET, EXIT, ExitRecord, StartRecord
+from jobworker_lib.directory import CONTROL_SOCKET, EXIT, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.events.event import EventType
+from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.procfs import boot_id, descendants, processes_with_environment
 from jobworker_lib.spec import JOB_ID_VARIABLE
 from jobworker_lib.status import Reason, State
 
-if TYPE_CHECKING:
-    from jobworker_lib.directory import JobDirectory
-
-_LEFTOVERS_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.01
+_LOCK_SECONDS = 5.0
 _LEFTOVERS_SECONDS = 5.0
 """A process in an uninterruptible sleep dies when it wakes; nobody waits for it longer than this."""
 
 
 def make_lost(directory: JobDirectory) -> ExitRecord:
-    """End what is left of the job and write its exit record, where the disk takes it. The caller holds its lock.
+    """End what is left of the job, write its exit record, where the disk takes it, and tell of it.
+
+    The caller holds the job's lock.
 
     Raises:
         FileNotFoundError: the job was deleted.
@@ -42,7 +43,44 @@ def make_lost(directory: JobDirectory) -> ExitRecord:
         raise
     except OSError:  # a full disk: whoever looks next tries again
         _remove_half_written(directory)
+    else:
+        tell_end(directory, record)
     return record
+
+
+def bury(path: str) -> None:
+    """Make the job of a directory lost, if its supervisor is gone; wait a moment for who else may hold the lock."""
+    directory = JobDirectory(path)
+    give_up_at = time.monotonic() + _LOCK_SECONDS
+    with suppress(FileNotFoundError):
+        while (lock := directory.try_lock()) is None:
+            if time.monotonic() > give_up_at:
+                return
+            time.sleep(_PAUSE_SECONDS)
+        try:
+            if not directory.has_exit():
+                make_lost(directory)
+        finally:
+            os.close(lock)
+
+
+def tell_end(directory: JobDirectory, record: ExitRecord) -> bool:
+    """Append the job's ``ended`` to the event log. The caller holds its lock, and knows that it is not there yet."""
+    return tell(
+        events_of(directory),
+        EventType.ENDED,
+        job_id=directory.path.name,
+        owner=_owner_of(directory),
+        time_ns=record.ended_ns,
+        state=record.state,
+    )
+
+
+def _owner_of(directory: JobDirectory) -> str:
+    try:
+        return directory.read_spec().owner
+    except (OSError, ValueError, KeyError, TypeError):  # damaged
+        return ""
 
 
 def _explain(started: StartRecord | None) -> str:
@@ -61,7 +99,7 @@ def _kill_processes(job_id: str) -> None:
     give_up_at = time.monotonic() + _LEFTOVERS_SECONDS
     while leftovers() and time.monotonic() < give_up_at:
         tree.kill(leftovers)
-        time.sleep(_LEFTOVERS_PAUSE_SECONDS)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _remove_half_written(directory: JobDirectory) -> None:

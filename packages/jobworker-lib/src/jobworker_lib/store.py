@@ -1,4 +1,4 @@
-"""A state directory: its job directories, which are the truth, and the index derived from them."""
+"""A state directory: its job directories, which are the truth, the log of what happens to them, and their index."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobworker_lib import index_rows, lost, status_json
 from jobworker_lib.directory import DIRECTORY_MODE, SPEC, ExitRecord, JobDirectory
-from jobworker_lib.errors import JobNotFoundError, JobRunningError, StateDirectoryError
-from jobworker_lib.index import Index, Query
-from jobworker_lib.lost import make_lost
-from jobworker_lib.spec import JobSpec
+from jobworker_lib.errors import EngineError, JobNotFoundError, JobRunningError, StateDirectoryError
+from jobworker_lib.events import log
+from jobworker_lib.events.event import Event, EventType
+from jobworker_lib.index import Index
+from jobworker_lib.index_rows import Indexed
 from jobworker_lib.status import JobStatus, State
+from jobworker_lib.upkeep import Upkeep
 from jobworker_lib.version import check_version
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
+
+    from jobworker_lib.index_schema import Query
+    from jobworker_lib.spec import JobSpec
 
 _HIDDEN_NEW = ".new-"
 _HIDDEN_DELETED = ".deleted-"
-_APPEARS_SECONDS = 60.0
+_LOCK_SECONDS = 10.0
+_LOCK_PAUSE_SECONDS = 0.001
 
 
 def default_state_dir() -> Path:
@@ -42,32 +50,43 @@ class Store:
             StateDirectoryError: it is another user's, can't be written, or is of a newer version.
         """
         self.path = Path(state_dir if state_dir is not None else default_state_dir()).absolute()
-        self._jobs = self.path / "jobs"
+        self.jobs = self.path / "jobs"
+        self.new = self.path / "new"
+        self.deleted = self.path / "deleted"
+        self.places = (self.jobs, self.new, self.deleted)
+        self.events = str(self.path / log.DIRECTORY)
         self._prepare()
-        self.index = Index(self.path, self._all_jobs)
-        self._sweep()
+        self.index = Index(self.path, self._all_jobs, self._spec)
+        self.upkeep = Upkeep(self)
+        self.upkeep.sweep()
 
     def create(self, spec: JobSpec) -> tuple[JobDirectory, int] | str:
         """Make a job's directory: it, and a descriptor with its supervisor's lock.
 
         Where the same owner has used the request id before: the id of that job.
         """
-        hidden = JobDirectory(self._jobs / (_HIDDEN_NEW + spec.id))
+        hidden = JobDirectory(self.new / spec.id)
         os.mkdir(hidden.path, DIRECTORY_MODE)
-        hidden.write(SPEC, spec.to_json())
-        lock = os.open(hidden.file(SPEC), os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        directory = JobDirectory(self._jobs / spec.id)
-        known = self.index.add(spec, lambda: os.rename(hidden.path, directory.path))
+        lock = -1
+        try:
+            hidden.write(SPEC, spec.to_json())
+            lock = os.open(hidden.file(SPEC), os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = self._publish(spec, hidden)
+        except BaseException:
+            self._withdraw(spec, hidden)
+            if lock >= 0:
+                os.close(lock)
+            raise
         if known is not None:
             os.close(lock)
             shutil.rmtree(hidden.path)
             return known
-        return directory, lock
+        return JobDirectory(self.jobs / spec.id), lock
 
     def directory(self, job_id: str) -> JobDirectory:
         """The job's directory. JobNotFoundError where there is none."""
-        directory = JobDirectory(self._jobs / job_id)
+        directory = JobDirectory(self.jobs / job_id)
         if not os.path.exists(directory.path):
             raise JobNotFoundError(job_id)
         return directory
@@ -75,7 +94,7 @@ class Store:
     def has_ended(self, directory: JobDirectory) -> bool:
         """Whether nothing of the job will change any more; one whose supervisor is gone is made lost by this."""
         try:
-            return directory.has_exit() or self._found_lost(directory) is not None
+            return directory.has_exit() or self.found_lost(directory) is not None
         except FileNotFoundError:  # deleted, so it had ended
             return True
 
@@ -83,76 +102,138 @@ class Store:
         """The job as it is now. JobNotFoundError where there is none."""
         try:
             directory = self.directory(job_id)
-            return directory.status(None if directory.has_exit() else self._found_lost(directory))
+            status = directory.status(None if directory.has_exit() else self.found_lost(directory))
         except FileNotFoundError:
             raise JobNotFoundError(job_id) from None
+        if status.ended_at is not None:
+            self.upkeep.note_end(job_id, status.ended_at)
+        return status
 
-    def _found_lost(self, directory: JobDirectory) -> ExitRecord | None:
+    def found_lost(self, directory: JobDirectory) -> ExitRecord | None:
         """The end of a job whose supervisor is gone; None while it has one. FileNotFoundError where it was deleted."""
         lock = directory.try_lock()
         if lock is None:
             return None
         try:
-            return directory.read_exit() or make_lost(directory)
+            return directory.read_exit() or lost.make_lost(directory)
         finally:
             os.close(lock)
 
-    def find(self, query: Query) -> list[JobStatus]:
-        """The jobs that a query finds, the newest first."""
-        self._refresh()
-        found = []
-        for _, job_id in self.index.find(query):
-            with suppress(JobNotFoundError):  # deleted meanwhile
-                found.append(self.status(job_id))
-        return found
+    def find(self, query: Query) -> tuple[list[JobStatus], tuple[int, str] | None]:
+        """The jobs that a query finds, the newest first; where there are more, creation time and id of the last one.
+
+        There may be fewer than the query's limit although there are more: those that just changed or were deleted.
+        """
+        self.upkeep.look()
+        rows, has_more = self.index.find(query)
+        found, kept, gone = list[JobStatus](), dict[str, str](), list[str]()
+        for _, job_id, known in rows:
+            try:
+                status = self._status_of_row(job_id, known)
+            except JobNotFoundError:
+                gone.append(job_id)
+                continue
+            if known is None and status.state.ended and self._is_recorded(job_id):
+                kept[job_id] = status_json.encode(status)
+            if not query.states or status.state in query.states:
+                found.append(status)
+        if gone:
+            self.upkeep.forget(gone)
+        if kept:
+            self.index.transact(lambda db: index_rows.keep_statuses(db, kept))
+        return found, rows[-1][:2] if has_more else None
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job. JobNotFoundError, JobRunningError."""
         directory = self.directory(job_id)
+        if not self.has_ended(directory):
+            raise JobRunningError(job_id)
+        lock = _wait_for_lock(directory)
         try:
-            if not self.has_ended(directory):
-                raise JobRunningError(job_id)
-            hidden = self._jobs / (_HIDDEN_DELETED + job_id)
-            os.rename(directory.path, hidden)
+            self.remove(directory)
+        finally:
+            os.close(lock)
+
+    def remove(self, directory: JobDirectory) -> None:
+        """Remove a job whose lock the caller holds, its end told before. JobNotFoundError where another was faster."""
+        job_id = directory.path.name
+        try:
+            record = directory.read_exit()
+            if record and self.index.transact(lambda db: index_rows.is_told(db, job_id)) is False:
+                lost.tell_end(directory, record)
+            os.rename(directory.path, self.deleted / job_id)
         except FileNotFoundError:
             raise JobNotFoundError(job_id) from None
-        self.index.remove(job_id)
-        shutil.rmtree(hidden, ignore_errors=True)  # what is left is swept when the directory is next opened
+        self.upkeep.clear(self.deleted / job_id)
 
     def discard(self, directory: JobDirectory) -> None:
-        """Remove a job that no supervisor has begun with."""
-        self.index.remove(directory.path.name)
-        shutil.rmtree(directory.path, ignore_errors=True)
+        """Remove a job that no supervisor has begun with, and whose lock the caller holds."""
+        with suppress(JobNotFoundError):
+            self.remove(directory)
 
-    def _refresh(self) -> None:
-        """Bring the index up to date: only jobs that had not ended can have changed."""
-        for job_id, known in self.index.unended():
-            try:
-                directory = self.directory(job_id)
-                if self.has_ended(directory):
+    def _publish(self, spec: JobSpec, hidden: JobDirectory) -> str | None:
+        """Tell of a new job, then show its directory; or, doing neither, the id of the job of the same request.
+
+        Should this process die in between, whoever looks for the job that was told of finds it under ``new``.
+        """
+        request_id = spec.request_id
+        if request_id is None:
+            self._show(spec, hidden)
+            return None
+
+        def add(db: sqlite3.Connection) -> str | None:
+            known = index_rows.id_of_request(db, spec.owner, request_id)
+            if known is None:
+                index_rows.add(db, Indexed(spec, State.STARTING))
+                self._show(spec, hidden)
+            return known if known != spec.id else None  # its own: the index was made anew while it was added
+
+        return self.index.transact(add)
+
+    def _show(self, spec: JobSpec, hidden: JobDirectory) -> None:
+        state = State.STARTING
+        event = Event(type=EventType.CREATED, job_id=spec.id, time_ns=spec.created_ns, owner=spec.owner, state=state)
+        try:
+            log.append(self.events, event)
+        except FileNotFoundError:  # it was removed by hand
+            log.prepare(self.events)
+            log.append(self.events, event)
+        os.rename(hidden.path, self.jobs / spec.id)
+
+    def _withdraw(self, spec: JobSpec, hidden: JobDirectory) -> None:
+        """Undo what there is of a job that can't be made; the caller holds its lock."""
+        with suppress(OSError, EngineError):
+            with suppress(FileNotFoundError):
+                os.rename(self.jobs / spec.id, hidden.path)
+            os.rename(hidden.path, self.deleted / spec.id)
+            self.upkeep.clear(self.deleted / spec.id)
+
+    def _spec(self, job_id: str) -> JobSpec | None:
+        """The spec of a job that the log tells of, wherever it is."""
+        for place in self.places:
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                return JobDirectory(place / job_id).read_spec()
+        return None
+
+    def _status_of_row(self, job_id: str, known: str | None) -> JobStatus:
+        if known is None:
+            return self.status(job_id)
+        self.directory(job_id)
+        return status_json.decode(known)
+
+    def _is_recorded(self, job_id: str) -> bool:
+        """Whether a job's end is on the disk, and so will never change."""
+        return JobDirectory(self.jobs / job_id).has_exit()
+
+    def _all_jobs(self) -> Iterator[Indexed]:
+        for place in (self.jobs, self.deleted):
+            for name in os.listdir(place):
+                with suppress(OSError, ValueError, KeyError, TypeError):  # deleted meanwhile, or damaged
+                    directory = JobDirectory(place / name)
                     record = directory.read_exit()
-                    state = record.state if record else State.LOST
-                else:
-                    state = State.RUNNING if directory.read_started() else State.STARTING
-            except (JobNotFoundError, FileNotFoundError):
-                self._forget_vanished(job_id)
-                continue
-            if state is not known:
-                self.index.set_state(job_id, state)
-
-    def _forget_vanished(self, job_id: str) -> None:
-        """Drop what is only in the index, unless its directory is just being made."""
-        hidden = self._jobs / (_HIDDEN_NEW + job_id)
-        if not hidden.exists() and not (self._jobs / job_id).exists():
-            self.index.remove(job_id)
-
-    def _all_jobs(self) -> Iterator[tuple[JobSpec, State]]:
-        for name in os.listdir(self._jobs):
-            if not name.startswith("."):
-                with suppress(FileNotFoundError, JobNotFoundError, ValueError):  # deleted meanwhile, or damaged
-                    directory = self.directory(name)
-                    record = directory.read_exit()
-                    yield directory.read_spec(), record.state if record else State.STARTING
+                    spec = directory.read_spec()
+                    state = record.state if record else State.STARTING
+                    yield Indexed(spec, state, record.ended_ns if record else None)
 
     def _prepare(self) -> None:
         try:
@@ -161,24 +242,33 @@ class Store:
             if about.st_uid != os.geteuid():
                 raise StateDirectoryError(f"{self.path} belongs to another user; give a directory of your own")
             os.chmod(self.path, DIRECTORY_MODE)
-            self._jobs.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            self.jobs.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
             check_version(self.path)
+            if not self.deleted.exists():
+                self._move_hidden()
+            log.prepare(self.events)
         except OSError as error:
             raise StateDirectoryError(f"the state directory {self.path} can't be used: {error.strerror}") from error
 
-    def _sweep(self) -> None:
-        """Remove what a crash left of jobs that were being made or deleted."""
-        for name in os.listdir(self._jobs):
-            path = self._jobs / name
-            if name.startswith(_HIDDEN_DELETED) or (name.startswith(_HIDDEN_NEW) and _is_abandoned(path)):
-                shutil.rmtree(path, ignore_errors=True)
+    def _move_hidden(self) -> None:
+        """Until format 2, jobs that were being made and removed stood among the others, under hidden names."""
+        self.new.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        for name in os.listdir(self.jobs):
+            for prefix in (_HIDDEN_NEW, _HIDDEN_DELETED):
+                if name.startswith(prefix):
+                    with suppress(FileNotFoundError):  # moved by another engine
+                        os.rename(self.jobs / name, self.new / name.removeprefix(prefix))
+        self.deleted.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
 
 
-def _is_abandoned(path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        lock = JobDirectory(path).try_lock()
-        if lock is None:
-            return False
-        os.close(lock)
-        return time.time() - os.stat(path).st_mtime > _APPEARS_SECONDS
-    return False
+def _wait_for_lock(directory: JobDirectory) -> int:
+    """The lock of an ended job: whoever has it lets go of it in a moment."""
+    give_up_at = time.monotonic() + _LOCK_SECONDS
+    while time.monotonic() < give_up_at:
+        try:
+            if (lock := directory.try_lock()) is not None:
+                return lock
+        except FileNotFoundError:
+            raise JobNotFoundError(directory.path.name) from None
+        time.sleep(_LOCK_PAUSE_SECONDS)
+    raise EngineError(f"job {directory.path.name} has ended, but a process still holds the lock of its directory")

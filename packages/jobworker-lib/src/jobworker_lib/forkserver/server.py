@@ -14,7 +14,8 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jobworker_lib import libc, messages, tree
+from jobworker_lib import libc, lost, messages, tree
+from jobworker_lib.directory import EXIT
 from jobworker_lib.procfs import boot_id, descendants
 from jobworker_lib.shim import main as shim
 from jobworker_lib.shim.signals import SignalPipe
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _MOST_IDLE_SHIMS = 8
 _FIRST_ENGINE_MILLISECONDS = 30_000
 _DESCRIPTORS = 3
+_DIRECTORY = 2
+"""Which of them is the job's directory."""
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """Ignored here for good, and restored by subprocess in what it executes."""
 
@@ -38,6 +41,9 @@ class ForkServer:
         self._shims: dict[int, tuple[socket.socket, int]] = {}
         """By the link's descriptor: the link and the shim's pid."""
         self._idle: list[int] = []
+        self._jobs: dict[int, str] = {}
+        """By the shim's pid: the directory of the job that it has."""
+        self._undertakers: set[int] = set()
         self._signals = SignalPipe([signal.SIGCHLD])
         self._poller = select.poll()
         self._poller.register(listener, select.POLLIN)
@@ -83,15 +89,20 @@ class ForkServer:
     def _hand_on(self, message: dict[str, object], descriptors: list[int]) -> None:
         while True:
             link = self._idle.pop() if self._idle else self._fork(descriptors)
+            shim_link, pid = self._shims[link]
+            self._jobs[pid] = os.readlink(f"/proc/self/fd/{descriptors[_DIRECTORY]}")
             with suppress(ConnectionError):  # that shim has just died
-                messages.send(self._shims[link][0], message, descriptors)
+                messages.send(shim_link, message, descriptors)
                 return
+            del self._jobs[pid]
 
     def _hear_shim(self, descriptor: int) -> None:
-        link, _ = self._shims[descriptor]
+        link, pid = self._shims[descriptor]
         message = None
         with suppress(ConnectionError):
             message = messages.receive(link, 0)
+        if message is not None:
+            self._jobs.pop(pid, None)
         if message is not None and len(self._idle) < _MOST_IDLE_SHIMS:
             self._idle.append(descriptor)
             return
@@ -116,9 +127,8 @@ class ForkServer:
         """In the child: let go of what is the fork server's, serve, and never return."""
         status = 1
         try:  # a fork must never return into its parent's code
-            self._signals.close()
-            for sock in (ours, self._listener, *self._engines.values(), *(link for link, _ in self._shims.values())):
-                sock.close()
+            self._let_go()
+            ours.close()
             for descriptor in passed:
                 os.close(descriptor)
             shim.serve(theirs)
@@ -130,15 +140,41 @@ class ForkServer:
 
     def _reap(self) -> None:
         """Reap shims; a shim that died left its job's processes to us, the next subreaper above: end them."""
+        widowed = []
         with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self._undertakers.discard(pid)
+                if job := self._jobs.pop(pid, None):
+                    widowed.append(job)
         tree.kill(self._orphans)
+        for job in widowed:
+            if os.path.exists(job) and not os.path.exists(os.path.join(job, EXIT)):
+                self._bury(job)
+
+    def _bury(self, job: str) -> None:
+        """Make the job of a shim that died lost, in a process of its own: it may take a while until it is all dead."""
+        pid = os.fork()
+        if pid:
+            self._undertakers.add(pid)
+            return
+        try:  # as in _become_shim
+            self._let_go()
+            lost.bury(job)
+        except BaseException:  # noqa: BLE001 - it ends here, and is told in the engine's log
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+
+    def _let_go(self) -> None:
+        """In a child: close what is the fork server's."""
+        self._signals.close()
+        for sock in (self._listener, *self._engines.values(), *(link for link, _ in self._shims.values())):
+            sock.close()
 
     def _orphans(self) -> list[int]:
-        shims = {pid for _, pid in self._shims.values()}
+        ours = {pid for _, pid in self._shims.values()} | self._undertakers
         own = os.getpid()
-        children = [pid for pid in descendants(own) if pid not in shims and _parent(pid) == own]
+        children = [pid for pid in descendants(own) if pid not in ours and _parent(pid) == own]
         return children + descendants(*children)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from jobworker_lib import tree
 from jobworker_lib.directory import EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.events.event import EventType
+from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.output.writer import OutputWriter
 from jobworker_lib.procfs import boot_id, descendants
 from jobworker_lib.shim.attempts import Attempts
@@ -39,9 +41,13 @@ def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, start
     """Run a job to its end. The caller holds the directory's lock; OSError where the directory can't be written."""
     record, has_started = _run(directory, spec, signals, started)
     if has_started:
-        _write_exit(directory, record)  # the last touch: from then on the directory may be deleted
+        is_written = _write_exit(directory, record)
     else:
         directory.write(EXIT, asdict(record))
+        is_written = True
+    if is_written:
+        _tell(directory, spec, EventType.ENDED, record.ended_ns, record.state)
+    if not has_started:
         started(record)
 
 
@@ -55,6 +61,7 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
             return _failure(error, spec), False
         record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id())
         directory.write(STARTED, asdict(record))
+        _tell(directory, spec, EventType.STARTED, record.started_ns, State.RUNNING)
         started(None)
         attempts = Attempts(directory, spec.restart, record.started_ns)
         return _Supervision(process, spec, writer, control, signals, attempts).run(), True
@@ -71,17 +78,21 @@ def _failure(error: OSError, spec: JobSpec) -> ExitRecord:
     )
 
 
-def _write_exit(directory: JobDirectory, record: ExitRecord) -> None:
-    """Write the exit record, however long the disk is full."""
+def _tell(directory: JobDirectory, spec: JobSpec, event_type: EventType, time_ns: int, state: State) -> None:
+    tell(events_of(directory), event_type, job_id=spec.id, owner=spec.owner, time_ns=time_ns, state=state)
+
+
+def _write_exit(directory: JobDirectory, record: ExitRecord) -> bool:
+    """Write the exit record, however long the disk is full; False where there is nothing left to write it to."""
     while True:
         try:
             directory.write(EXIT, asdict(record))
         except FileNotFoundError:
-            return  # the state directory was removed: nobody can ask for the record
+            return False  # the state directory was removed: nobody can ask for the record
         except OSError:
             time.sleep(1)
         else:
-            return
+            return True
 
 
 class _Supervision:

@@ -1,0 +1,176 @@
+"""The rows of the index, and how they change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from jobworker_lib import index_schema
+from jobworker_lib.events.event import Cursor
+from jobworker_lib.status import State
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from jobworker_lib.events.event import Event
+    from jobworker_lib.spec import JobSpec
+
+_INSERT = (
+    "INSERT OR IGNORE INTO jobs (id, created_ns, owner, labels, request_id, state, told, ended_ns)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_LABEL = "INSERT OR IGNORE INTO labels (key, value, state, created_ns, id, owner) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What the index needs to know of a job."""
+
+    spec: JobSpec
+    state: State
+    ended_ns: int | None = None
+
+
+class _Found(NamedTuple):
+    """A job's row."""
+
+    id: str
+    created_ns: int
+    owner: str
+    labels: str
+    state: str
+    told: int
+
+
+def position(db: sqlite3.Connection) -> Cursor:
+    """Up to where the event log was read."""
+    return Cursor._make(db.execute("SELECT log_id, position FROM about").fetchone())
+
+
+def set_position(db: sqlite3.Connection, cursor: Cursor) -> None:
+    """Note up to where the event log was read."""
+    db.execute("UPDATE about SET log_id = ?, position = ?", cursor)
+
+
+def fill(db: sqlite3.Connection, jobs: Iterable[Indexed], known_ends: AbstractSet[str], whole_since_ns: int) -> None:
+    """Fill the empty tables. The log tells of the ends in ``known_ends``, and of all before ``whole_since_ns``."""
+    labels: list[tuple[object, ...]] = []
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for job in jobs:
+            labels.extend(_label_rows(job))
+            told = job.ended_ns is not None and (job.spec.id in known_ends or job.ended_ns < whole_since_ns)
+            yield _row(job, told=told)
+
+    db.executemany(_INSERT, rows())
+    db.executemany(_INSERT_LABEL, sorted(labels))
+    for statement in index_schema.INDEXES.split(";"):
+        db.execute(statement)
+
+
+def add(db: sqlite3.Connection, job: Indexed, *, told: bool = False) -> None:
+    """Add a job, unless it is there."""
+    if db.execute(_INSERT, _row(job, told=told)).rowcount:
+        db.executemany(_INSERT_LABEL, _label_rows(job))
+
+
+def add_created(db: sqlite3.Connection, event: Event, look_up: Callable[[str], JobSpec | None]) -> None:
+    """Add the job of a ``created``; one that is nowhere to be found as a mere name, whose end is to be cleared up."""
+    if _find(db, event.job_id):
+        return
+    state = event.state or State.STARTING
+    spec = look_up(event.job_id)
+    if spec is not None:
+        add(db, Indexed(spec, state))
+    else:
+        db.execute(_INSERT, (event.job_id, event.time_ns, event.owner, "{}", None, state, 0, None))
+
+
+def set_state(db: sqlite3.Connection, job_id: str, state: State) -> None:
+    """Note that a job that has not ended is in another state."""
+    row = _find(db, job_id)
+    if row and row.state != state and not State(row.state).ended:
+        db.execute("UPDATE jobs SET state = ? WHERE id = ?", (state, job_id))
+        _move_labels(db, row, state)
+
+
+def set_ended(db: sqlite3.Connection, job_id: str, state: State, ended_ns: int, *, told: bool = True) -> None:
+    """Note that a job has ended; ``told``: the log says so."""
+    row = _find(db, job_id)
+    if row and not row.told:
+        changed = (state, ended_ns, int(told), job_id)
+        db.execute("UPDATE jobs SET state = ?, ended_ns = ?, told = ? WHERE id = ?", changed)
+        _move_labels(db, row, state)
+
+
+def remove(db: sqlite3.Connection, job_id: str) -> None:
+    """Forget a job."""
+    if row := _find(db, job_id):
+        db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+        db.execute("DELETE FROM statuses WHERE id = ?", (job_id,))
+        _delete_labels(db, row)
+
+
+def keep_statuses(db: sqlite3.Connection, statuses: Mapping[str, str]) -> None:
+    """Keep the statuses of ended jobs, by their ids."""
+    for job_id, status in statuses.items():
+        if _find(db, job_id):
+            db.execute("INSERT OR REPLACE INTO statuses VALUES (?, ?)", (job_id, status))
+
+
+def untold(db: sqlite3.Connection) -> list[tuple[str, State]]:
+    """The jobs of whose end the log does not tell."""
+    return [(job_id, State(state)) for job_id, state in db.execute("SELECT id, state FROM jobs WHERE told = 0")]
+
+
+def is_told(db: sqlite3.Connection, job_id: str) -> bool | None:
+    """Whether the log tells of a job's end; None: the index does not know the job."""
+    row = _find(db, job_id)
+    return bool(row.told) if row else None
+
+
+def owner_of(db: sqlite3.Connection, job_id: str) -> str | None:
+    """Whose job it is; None: the index does not know it."""
+    row = _find(db, job_id)
+    return row.owner if row else None
+
+
+def id_of_request(db: sqlite3.Connection, owner: str, request_id: str) -> str | None:
+    """The job that the owner started with a request id."""
+    row = db.execute("SELECT id FROM jobs WHERE owner = ? AND request_id = ?", (owner, request_id)).fetchone()
+    return row[0] if row else None
+
+
+def _row(job: Indexed, *, told: bool) -> tuple[object, ...]:
+    spec = job.spec
+    labels = json.dumps(spec.labels)
+    return spec.id, spec.created_ns, spec.owner, labels, spec.request_id, job.state, int(told), job.ended_ns
+
+
+def _label_rows(job: Indexed) -> list[tuple[object, ...]]:
+    spec = job.spec
+    return [(key, value, job.state, spec.created_ns, spec.id, spec.owner) for key, value in spec.labels.items()]
+
+
+def _move_labels(db: sqlite3.Connection, row: _Found, state: State) -> None:
+    """Give a job's labels its new state."""
+    if row.labels != "{}" and row.state != state:
+        _delete_labels(db, row)
+        labels = json.loads(row.labels).items()
+        db.executemany(_INSERT_LABEL, [(key, value, state, row.created_ns, row.id, row.owner) for key, value in labels])
+
+
+def _delete_labels(db: sqlite3.Connection, row: _Found) -> None:
+    if row.labels != "{}":
+        labels = json.loads(row.labels).items()
+        text = "DELETE FROM labels WHERE key = ? AND value = ? AND state = ? AND created_ns = ? AND id = ?"
+        db.executemany(text, [(key, value, row.state, row.created_ns, row.id) for key, value in labels])
+
+
+def _find(db: sqlite3.Connection, job_id: str) -> _Found | None:
+    text = "SELECT id, created_ns, owner, labels, state, told FROM jobs WHERE id = ?"
+    row = db.execute(text, (job_id,)).fetchone()
+    return _Found._make(row) if row else None

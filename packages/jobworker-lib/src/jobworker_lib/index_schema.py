@@ -1,0 +1,134 @@
+"""The tables of the index, and what a query becomes in SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobworker_lib.status import State
+from jobworker_lib.status_json import FIELDS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+FORMAT = f"2 {FIELDS}"
+
+TABLES = """
+CREATE TABLE about (format TEXT NOT NULL, boot_id TEXT NOT NULL, log_id TEXT NOT NULL, position INTEGER NOT NULL);
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, created_ns INTEGER NOT NULL, owner TEXT NOT NULL, labels TEXT NOT NULL,
+    request_id TEXT, state TEXT NOT NULL, told INTEGER NOT NULL, ended_ns INTEGER, bytes INTEGER
+) WITHOUT ROWID;
+CREATE TABLE labels (
+    key TEXT NOT NULL, value TEXT NOT NULL, state TEXT NOT NULL, created_ns INTEGER NOT NULL, id TEXT NOT NULL,
+    owner TEXT NOT NULL, PRIMARY KEY (key, value, state, created_ns, id)
+) WITHOUT ROWID;
+CREATE TABLE statuses (id TEXT PRIMARY KEY, status TEXT NOT NULL) WITHOUT ROWID;
+"""
+"""``told``: whether the log has the job's end. ``statuses`` holds those of ended jobs, which never change."""
+
+INDEXES = """
+CREATE INDEX by_state ON jobs (state, created_ns, id);
+CREATE INDEX by_owner ON jobs (owner, state, created_ns, id);
+CREATE INDEX untold ON jobs (id, state) WHERE told = 0;
+CREATE INDEX by_end ON jobs (ended_ns, id, bytes) WHERE ended_ns IS NOT NULL;
+CREATE INDEX unmeasured ON jobs (id) WHERE told = 1 AND bytes IS NULL;
+CREATE UNIQUE INDEX requests ON jobs (owner, request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX labels_by_owner ON labels (owner, key, value, state, created_ns, id);
+"""
+
+_SELECTIVE_PREFIX = 2
+"""From so many digits on, few jobs' ids begin with the same."""
+_COUNTED_LABELS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which jobs to list; conditions are joined by and."""
+
+    owner: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    states: frozenset[State] = frozenset()
+    id_prefix: str = ""
+    before: tuple[int, str] | None = None
+    """Only jobs older than this creation time and id."""
+    limit: int | None = None
+
+
+def clear(db: sqlite3.Connection) -> None:
+    """Empty tables, and no indexes yet: a full table is indexed faster than an indexed one is filled."""
+    for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND sql IS NOT NULL").fetchall():
+        db.execute(f"DROP TABLE {name}")
+    for statement in TABLES.split(";"):
+        db.execute(statement)
+
+
+Row = tuple[int, str, str | None]
+"""Creation time, id and, where it is known and final, status of a job."""
+
+
+def find(db: sqlite3.Connection, query: Query) -> tuple[list[Row], bool]:
+    """The jobs that a query finds, the newest first, and whether there are more than its limit.
+
+    Each state is looked up by itself, in an index that has the jobs of just that state, owner and label in their order,
+    so a page costs the same however many jobs are kept; then the newest of all of them are taken.
+    """
+    labels = _rarest_first(db, query.labels)
+    found: list[tuple[int, str]] = []
+    for state in sorted(query.states) or list(State):
+        text, values = _of_one_state(query, state, labels)
+        found += db.execute(text, values)
+    found.sort(reverse=True)
+    page = found if query.limit is None else found[: query.limit]
+    return [(created_ns, job_id, _status(db, job_id)) for created_ns, job_id in page], len(page) < len(found)
+
+
+def _status(db: sqlite3.Connection, job_id: str) -> str | None:
+    row = db.execute("SELECT status FROM statuses WHERE id = ?", (job_id,)).fetchone()
+    return row[0] if row else None
+
+
+def _rarest_first(db: sqlite3.Connection, labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The labels, first the one that the fewest jobs have; those with many are not told apart."""
+    if len(labels) < 2:
+        return list(labels.items())
+
+    def count(label: tuple[str, str]) -> int:
+        text = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE key = ? AND value = ? LIMIT ?)"
+        return int(db.execute(text, (*label, _COUNTED_LABELS)).fetchone()[0])
+
+    return sorted(labels.items(), key=count)
+
+
+def _of_one_state(query: Query, state: State, labels: list[tuple[str, str]]) -> tuple[str, list[object]]:
+    source, conditions, values = "jobs", ["found.state = ?"], list[object]([state])
+    if len(query.id_prefix) >= _SELECTIVE_PREFIX:
+        conditions = ["+found.state = ?"]  # the plus keeps SQLite to the ids
+    elif labels:
+        source, (key, value) = "labels", labels[0]
+        conditions += ["found.key = ?", "found.value = ?"]
+        values += [key, value]
+        labels = labels[1:]
+    if query.owner is not None:
+        conditions.append("+found.owner = ?" if conditions[0].startswith("+") else "found.owner = ?")
+        values.append(query.owner)
+    for key, value in labels:
+        conditions.append(
+            "EXISTS (SELECT 1 FROM labels AS other WHERE other.key = ? AND other.value = ?"
+            " AND other.state = found.state AND other.created_ns = found.created_ns AND other.id = found.id)"
+        )
+        values += [key, value]
+    if query.id_prefix:
+        walked = "" if len(query.id_prefix) >= _SELECTIVE_PREFIX else "+"
+        conditions.append(f"{walked}found.id >= ? AND {walked}found.id < ?")
+        values += [query.id_prefix, query.id_prefix + "g"]
+    if query.before is not None:
+        conditions.append("(found.created_ns, found.id) < (?, ?)")
+        values += query.before
+    text = (
+        f"SELECT created_ns, id FROM {source} AS found WHERE {' AND '.join(conditions)} "  # noqa: S608 - of constants only
+        "ORDER BY created_ns DESC, id DESC LIMIT ?"
+    )
+    values.append(-1 if query.limit is None else query.limit + 1)
+    return text, values
