@@ -36,10 +36,11 @@ _OPTIONS = (
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     # A page of jobs may hold their long command lines: 4 MiB, the default, is too little, and the server is trusted.
     ("grpc.max_receive_message_length", -1),
-    # A follower of a silent job must notice that the server's host is gone. A gRPC server of default settings hangs up
-    # on clients that ping more often than every five minutes.
-    ("grpc.keepalive_time_ms", 330_000),
+    # A follower of a silent job must notice that the server's host is gone. A jobworker server hangs up on clients that
+    # ping more often than every 20 seconds.
+    ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),  # what counts for a ping that is not answered; a minute otherwise
     ("grpc.http2.max_pings_without_data", 0),
 )
 
