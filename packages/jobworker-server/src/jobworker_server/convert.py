@@ -33,6 +33,9 @@ REASONS = {
 }
 STREAMS = {"stdout": output_pb2.OUTPUT_STREAM_STDOUT, "stderr": output_pb2.OUTPUT_STREAM_STDERR}
 
+# Clients take 4 MiB by gRPC's default, and a job can have 2 MiB of arguments.
+LARGEST_LIST_OF_JOBS = 3 << 20
+
 # A message holds at most about this much, so that clients with gRPC's default bound of 4 MiB can take it. A chunk
 # weighs more than its data: a job may write a byte at a time.
 _LARGEST_OUTPUT_MESSAGE = 2 << 20

@@ -563,7 +563,9 @@ class WaitResponse(_message.Message):
     JOBS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]:
-        """In the order of the request; where any was asked for, those that have ended."""
+        """In the order of the request; where any was asked for, those that have ended. At least one, and no more than fit in
+        about 3 MiB, for jobs can have long command lines: wait again for those that are missing.
+        """
 
     def __init__(
         self,

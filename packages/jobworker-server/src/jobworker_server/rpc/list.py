@@ -15,8 +15,6 @@ from jobworker_server.policy import Operation, Scope
 
 _DEFAULT_PAGE_SIZE = 100
 _LARGEST_PAGE_SIZE = 1000
-# Clients take 4 MiB by gRPC's default, and a job can have 2 MiB of arguments.
-_LARGEST_MESSAGE = 3 << 20
 
 _STATES = {number: state for state, number in convert.STATES.items()}
 
@@ -37,7 +35,7 @@ async def _list(call: Call, request: ListJobsRequest) -> ListJobsResponse:
             page_token=request.page_token,
         )
         response = ListJobsResponse(jobs=map(convert.job_message, page.statuses), next_page_token=page.next_page_token)
-        if size == 1 or response.ByteSize() <= _LARGEST_MESSAGE:
+        if size == 1 or response.ByteSize() <= convert.LARGEST_LIST_OF_JOBS:
             return response
         size //= 2
 

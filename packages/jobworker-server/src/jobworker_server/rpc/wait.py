@@ -21,8 +21,22 @@ async def _wait(call: Call, request: WaitRequest) -> WaitResponse:
         raise InvalidRequestError("job_ids", f"give 1 to {_MOST_JOBS} ids")
     jobs = [await call.job(job_id) for job_id in request.job_ids]
     await _until_ended(jobs, asyncio.FIRST_COMPLETED if request.any else asyncio.FIRST_EXCEPTION)
-    statuses = [await job.status() for job in jobs]
-    return WaitResponse(jobs=[convert.job_message(status) for status in statuses if status.state.ended])
+    return await _those_ended(jobs)
+
+
+async def _those_ended(jobs: Sequence[aio.Job]) -> WaitResponse:
+    """The jobs that have ended, as many as a client can take at once; the others it asks for again."""
+    response = WaitResponse()
+    size = 0
+    for job in jobs:
+        status = await job.status()
+        if status.state.ended:
+            message = convert.job_message(status)
+            size += message.ByteSize()
+            if response.jobs and size > convert.LARGEST_LIST_OF_JOBS:
+                break
+            response.jobs.append(message)
+    return response
 
 
 async def _until_ended(jobs: Sequence[aio.Job], return_when: str) -> None:
