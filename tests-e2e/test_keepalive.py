@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +23,18 @@ CLIENT: dict[str, Any] = dict(channel._OPTIONS)
 SERVER: dict[str, Any] = dict(service._OPTIONS)
 
 
+def test_grpc_knows_each_option() -> None:
+    """It ignores what it doesn't know, such as a name that is spelt wrong."""
+    extension = find_spec("grpc._cython.cygrpc")
+    assert extension is not None
+    binary = Path(extension.origin or "").read_bytes()
+    assert [name for name in (*CLIENT, *SERVER) if name.encode() + b"\0" not in binary] == []
+
+
 def test_client_notices_within_a_minute_and_pings_no_more_often_than_the_server_lets_it() -> None:
     for timeout in ("grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms"):
         assert CLIENT["grpc.keepalive_time_ms"] + CLIENT[timeout] <= 60_000
-    assert CLIENT["grpc.keepalive_time_ms"] > SERVER["grpc.http2.min_recv_ping_interval_without_data_ms"]
+    assert CLIENT["grpc.keepalive_time_ms"] > SERVER["grpc.http2.min_ping_interval_without_data_ms"]
     for options in (CLIENT, SERVER):
         assert options["grpc.http2.max_pings_without_data"] == 0
 

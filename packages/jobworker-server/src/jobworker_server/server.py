@@ -21,7 +21,7 @@ _GRACE = 2.0
 _OPTIONS = [
     ("grpc.so_reuseport", 0),  # a port that another server has must be refused, not shared
     # A client that follows a silent job pings, to learn that this host is gone: at most so often, or it is hung up on.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     # And a client whose host is gone is let go in two minutes. One that was only frozen has a minute to answer.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 60_000),
