@@ -19,7 +19,7 @@ from harness.server import Server
 
 KEYS = [
     "id", "command", "owner", "state", "exit_code", "signal", "reason", "created_at", "started_at", "ended_at",
-    "labels", "limits", "usage", "timeout", "attempts",
+    "labels", "limits", "usage", "timeout", "priority", "attempts",
 ]  # fmt: skip
 
 

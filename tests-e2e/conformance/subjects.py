@@ -134,6 +134,8 @@ class Subject(Protocol):
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
         restart: lib.RestartPolicy | None = None,
+        priority: int = 0,
+        start_deadline: float | None = None,
     ) -> str:
         """Start a job: its id."""
 
@@ -159,6 +161,9 @@ class Subject(Protocol):
         page_token: str = "",
     ) -> Page: ...
 
+    def set_bounds(self, bounds: lib.Bounds) -> None:
+        """Let these bounds hold, also after a restart."""
+
     def restart(self) -> None:
         """Let the engine's program end, as badly as it can here, and open the same state directory again."""
 
@@ -171,6 +176,7 @@ _REASONS: dict[type[Exception], str] = {
     lib.JobNotRunningError: "JOB_NOT_RUNNING",
     lib.JobRunningError: "JOB_RUNNING",
     lib.LimitNotEnforceableError: "LIMIT_NOT_ENFORCEABLE",
+    lib.QuotaExceededError: "QUOTA_EXCEEDED",
     lib.CommandNotFoundError: "COMMAND_NOT_FOUND",
     lib.CommandNotExecutableError: "COMMAND_NOT_EXECUTABLE",
     lib.WorkingDirectoryError: "BAD_WORKING_DIRECTORY",
@@ -243,6 +249,10 @@ class LibrarySubject:
         with _library_refusals():
             page = self._engine.list(state=states or None, **options)
         return Page(page.statuses, page.next_page_token)
+
+    def set_bounds(self, bounds: lib.Bounds) -> None:
+        self._engine.close()
+        self._engine = lib.Engine(self.state_dir, bounds=bounds)
 
     def restart(self) -> None:
         self._engine.close()
@@ -318,6 +328,10 @@ class AsyncioSubject:
         page = self._run(self._engine.list(state=states or None, **options))
         return Page(page.statuses, page.next_page_token)
 
+    def set_bounds(self, bounds: lib.Bounds) -> None:
+        self._run(self._engine.close())
+        self._engine = lib.aio.Engine(self.state_dir, bounds=bounds)
+
     def restart(self) -> None:
         self._run(self._engine.close())
         self._engine = lib.aio.Engine(self.state_dir)
@@ -339,10 +353,18 @@ class ServerSubject:
         self.state_dir = state_dir
         self._certs = certs
         self._log = certs.parent / "server.log"
+        self._bounds = lib.Bounds()
         self._launch()
 
     def _launch(self) -> None:
         arguments = ["--listen", "localhost:0", "--certs", str(self._certs), "--state-dir", str(self.state_dir)]
+        for name, value in (
+            ("--max-running", self._bounds.running),
+            ("--max-running-per-owner", self._bounds.running_per_owner),
+            ("--when-full", self._bounds.when_full),
+            ("--max-queued", self._bounds.queued),
+        ):
+            arguments += [] if value is None else [name, str(value)]
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("JOBWORKER_", "GRPC_"))
         }
@@ -369,13 +391,23 @@ class ServerSubject:
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
         restart: lib.RestartPolicy | None = None,
+        priority: int = 0,
+        start_deadline: float | None = None,
     ) -> str:
         with _server_refusals():
             if limits is None and request_id is None:
                 return self._client.start(
-                    argv, cwd=cwd or "", env=env, labels=labels, timeout=timeout, restart=_client_restart(restart)
+                    argv,
+                    cwd=cwd or "",
+                    env=env,
+                    labels=labels,
+                    timeout=timeout,
+                    restart=_client_restart(restart),
+                    priority=priority,
+                    start_deadline=start_deadline,
                 ).id
             request = api.StartRequest(argv=argv, cwd=cwd or "", env=env, labels=labels, request_id=request_id or "")
+            request.priority = priority
             if timeout is not None:
                 request.timeout.CopyFrom(convert.duration("timeout", timeout))
             for name in ("memory_bytes", "cpus", "pids"):
@@ -440,6 +472,10 @@ class ServerSubject:
         with _server_refusals():
             page = self._client._call(self._client._stub.ListJobs, request)
         return Page([convert.job(job) for job in page.jobs], page.next_page_token)
+
+    def set_bounds(self, bounds: lib.Bounds) -> None:
+        self._bounds = bounds
+        self.restart()
 
     def restart(self) -> None:
         self._end(self._process.kill)

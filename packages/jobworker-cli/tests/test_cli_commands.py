@@ -64,6 +64,8 @@ def test_start_takes_two_dashes_before_the_command(cli: Cli, server: ScriptedSer
         ["run", "--timeout", "0", "true"],
         ["run", "--timeout", "nan", "true"],
         ["start", "--restart", "-1", "true"],
+        ["start", "--priority", "1001", "true"],
+        ["run", "--start-deadline", "0", "true"],
         ["start", "--restart-backoff", "1", "true"],
         ["run", "--restart", "1", "--restart-max-backoff", "0", "true"],
         ["stop", "--force", "--grace", "5", "3f2a"],
@@ -104,6 +106,22 @@ def test_restart_policy_is_sent(cli: Cli, server: ScriptedServer, command: str) 
     cli(command, "--restart", "3", "--restart-backoff", "0.5", "--restart-max-backoff", "60", "true")
     policy = server.service.requests[0].restart
     assert (policy.max_restarts, policy.backoff.ToMilliseconds(), policy.max_backoff.seconds) == (3, 500, 60)
+
+
+@pytest.mark.parametrize("command", ["start", "run"])
+def test_priority_and_deadline_are_sent(cli: Cli, server: ScriptedServer, command: str) -> None:
+    server.service.jobs = [exited(0)]
+    cli(command, "--priority", "-7", "--start-deadline", "1.5", "true")
+    request = server.service.requests[0]
+    assert (request.priority, request.start_deadline.ToMilliseconds()) == (-7, 1500)
+
+
+def test_quota_that_is_used_up(cli: Cli, server: ScriptedServer) -> None:
+    server.service.answers["Start"] = refusal("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", "as many jobs run as may: 2")
+    for command in ("start", "run"):
+        refused = cli(command, "true")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "error: as many jobs run as may: 2\nhint: try again when one has ended" in refused.stderr
 
 
 def test_output_of_one_attempt(cli: Cli, server: ScriptedServer) -> None:

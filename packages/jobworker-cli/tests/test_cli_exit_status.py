@@ -53,6 +53,8 @@ def test_of_failed_start(error: errors.ClientError, status: int) -> None:
         ({"state": JobState.EXITED, "exit_code": 3}, 3),
         ({"state": JobState.STOPPED, "exit_code": 0}, 0),
         ({"state": JobState.STOPPED, "signal": 15}, 143),
+        ({"state": JobState.STOPPED, "started_at": None}, 143),
+        ({"state": JobState.FAILED, "error": "the start deadline has passed: it was still queued"}, 125),
         ({"state": JobState.FAILED, "error": "command not found: x"}, 127),
         ({"state": JobState.FAILED, "error": "x is not executable"}, 126),
         ({"state": JobState.LOST}, 125),

@@ -98,6 +98,7 @@ def test_job_json_has_the_stable_keys() -> None:
         ("limits", {"memory_bytes": 1 << 26}),
         ("usage", None),
         ("timeout", None),
+        ("priority", 0),
         (
             "attempts",
             [

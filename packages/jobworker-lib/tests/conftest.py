@@ -30,8 +30,9 @@ def leave_nothing_running(state_dir: Path) -> None:
     jobs = [path.name for path in (state_dir / "jobs").glob("[!.]*")]
     if jobs:
         with Engine(state_dir) as engine:
-            for job in engine.list(state=[State.STARTING, State.RUNNING]):
-                with suppress(JobNotRunningError):
-                    job.stop(force=True)
+            for states in ([State.QUEUED], [State.STARTING, State.RUNNING]):  # none may take the place of another
+                for job in engine.list(state=states):
+                    with suppress(JobNotRunningError):
+                        job.stop(force=True)
     wait_until(lambda: not engine_processes(state_dir), "the end of fork server and shims")
     assert not any(job_processes(job_id) for job_id in jobs), "processes of jobs that have ended"

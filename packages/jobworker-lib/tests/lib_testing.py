@@ -66,6 +66,11 @@ def shims(state_dir: Path) -> list[int]:
     return [pid for pid in engine_processes(state_dir) if _session(pid) != pid]
 
 
+def keepers(state_dir: Path) -> list[int]:
+    """The keepers of a state directory's queue."""
+    return [pid for pid in engine_processes(state_dir) if process_name(pid) == "jobworker-queue"]
+
+
 def process_name(pid: int) -> str:
     """A process's name; empty where it is gone."""
     with suppress(OSError):

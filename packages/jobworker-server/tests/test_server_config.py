@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from jobworker_lib import Bounds
 from jobworker_server.config import Settings, resolve
 from jobworker_server.errors import ConfigError
 from jobworker_server.listening import Address
 
-FLAGS = ("listen", "certs", "ca", "cert", "key", "state_dir")
+BOUNDS = ("max_running", "max_running_per_owner", "when_full", "max_queued")
+FLAGS = ("listen", "certs", "ca", "cert", "key", "state_dir", *BOUNDS)
 
 
 def settings(
@@ -89,7 +91,46 @@ def test_an_unknown_key_like_none_is_answered_with_all(config: Path) -> None:
     assert "there are listen, certs, ca, cert, key, stateDir" in problem_of(config, "zzzzzz: value")
 
 
-@pytest.mark.parametrize("text", ["listen: 50051", "listen: [a, b]", "certs:", "key: ''", "7: x", "listen: true"])
+def test_there_are_no_bounds_unless_they_are_set() -> None:
+    assert settings().bounds == Bounds()
+
+
+def test_bounds_from_all_sources(config: Path) -> None:
+    config.write_text("maxRunning: 4\nmaxRunningPerOwner: '2'\nwhenFull: queue\nmaxQueued: 0")
+    found = settings({"when_full": "refuse"}, {"JOBWORKER_MAX_RUNNING": "8"}, config)
+    assert found.bounds == Bounds(running=8, running_per_owner=2, when_full="refuse", queued=0)
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "problem"),
+    [
+        ("max_running", "0", "--max-running: expected a number of jobs, 1 or more, not '0'"),
+        ("max_running_per_owner", "two", "--max-running-per-owner: expected a number of jobs, 1 or more, not 'two'"),
+        ("max_queued", "-1", "--max-queued: expected a number of jobs, 0 or more, not '-1'"),
+        ("when_full", "panic", "--when-full: expected queue or refuse"),
+    ],
+)
+def test_bounds_that_can_not_be_used(flag: str, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings({flag: text})
+    assert str(caught.value) == problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "maxRunning: true",
+        "maxRunning: 1.5",
+        "maxQueued:",
+        "whenFull: 3",
+        "listen: 50051",
+        "listen: [a, b]",
+        "certs:",
+        "key: ''",
+        "7: x",
+        "listen: true",
+    ],
+)
 def test_a_value_of_the_wrong_kind_is_refused(config: Path, text: str) -> None:
     assert str(config) in problem_of(config, text)
 

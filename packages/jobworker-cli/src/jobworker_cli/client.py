@@ -96,6 +96,8 @@ class Client:
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
         restart: RestartPolicy | None = None,
+        priority: int = 0,
+        start_deadline: float | None = None,
     ) -> Job:
         """Start a job; it is sent again, safely, where a connection fails before the answer.
 
@@ -106,11 +108,13 @@ class Client:
             labels: to find the job by.
             timeout: seconds that the job may run; None: for ever.
             restart: when to execute the command again; None: never.
+            priority: -1000 to 1000; of jobs that wait for their turn, that with the highest is started first.
+            start_deadline: seconds within which it must be started; None: it may wait for ever.
 
         Raises:
             InvalidRequestError: something of it can't be used.
             StartFailedError: the command could not be executed; CommandNotFoundError where there is none.
-            RefusedError: a quota is used up.
+            QuotaExceededError: as many jobs run, and wait, as may.
         """
         _require_text("argv", argv)
         _require_text("cwd", [cwd])
@@ -119,6 +123,9 @@ class Client:
         request = api.StartRequest(argv=argv, cwd=cwd, env=env, labels=labels, request_id=str(uuid.uuid4()))
         if timeout is not None:
             request.timeout.CopyFrom(convert.duration("timeout", timeout))
+        request.priority = convert.int32("priority", priority)
+        if start_deadline is not None:
+            request.start_deadline.CopyFrom(convert.duration("start_deadline", start_deadline))
         if restart is not None:
             request.restart.CopyFrom(convert.restart_value(restart))
         return convert.job(self._call(self._stub.Start, request).job)

@@ -47,6 +47,7 @@ def job(message: job_pb2.Job) -> Job:
         signal=message.signal if message.HasField("signal") else None,
         reason=_REASONS.get(message.reason),
         error=message.error,
+        priority=message.priority,
         attempts=tuple(map(_attempt, message.attempts)),
     )
 
@@ -79,6 +80,17 @@ def state_value(state: JobState) -> job_pb2.JobState.ValueType:
 def stream_value(stream: Stream | None) -> output_pb2.OutputStream.ValueType:
     """The API's value of a stream; None stands for both."""
     return output_pb2.OutputStream.Value(f"OUTPUT_STREAM_{stream.name if stream else 'UNSPECIFIED'}")
+
+
+def int32(field: str, number: int) -> int:
+    """A number that the API can carry.
+
+    Raises:
+        InvalidRequestError: it can't.
+    """
+    if not -(1 << 31) <= number < 1 << 31:
+        raise InvalidRequestError(f"{field}: {number} is too large")
+    return number
 
 
 def duration(field: str, seconds: float) -> Duration:

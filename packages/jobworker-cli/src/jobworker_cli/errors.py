@@ -14,6 +14,7 @@
     ├── RefusedError
     │   ├── JobNotRunningError
     │   ├── JobRunningError
+    │   ├── QuotaExceededError
     │   └── StartFailedError
     │       └── CommandNotFoundError
     ├── NoAnswerError
@@ -99,7 +100,11 @@ class JobNotRunningError(RefusedError):
 
 
 class JobRunningError(RefusedError):
-    """The job is running, so it can't be removed."""
+    """The job has not ended, so it can't be removed."""
+
+
+class QuotaExceededError(RefusedError):
+    """As many jobs run, or wait, as the server allows."""
 
 
 class StartFailedError(RefusedError):

@@ -19,6 +19,8 @@ JOBWORKER_FAILED = 125
 """``run``, ``wait``: jobworker itself failed once the job had started, so how it ended is not known."""
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
+STOPPED_BEFORE_IT_BEGAN = 128 + signal.SIGTERM
+"""``run``, ``wait``: the job was cancelled while it was queued: what a stop makes of one that runs."""
 OUTPUT_CLOSED = 128 + signal.SIGPIPE
 """Whoever read the standard output has gone: what a program that ``SIGPIPE`` ends leaves."""
 
@@ -33,6 +35,7 @@ _BY_ERROR: tuple[tuple[type[errors.ClientError], int], ...] = (
 )
 
 _NOT_FOUND_TEXT = "command not found"
+_NOT_STARTED_TEXTS = ("the start deadline has passed", "the job can't be started")
 
 
 def of_error(error: errors.ClientError) -> int:
@@ -55,6 +58,8 @@ def of_job(job: Job) -> int:
         return job.exit_code
     if job.signal is not None:
         return 128 + job.signal
-    if job.state is JobState.FAILED:
+    if job.state is JobState.STOPPED and job.started_at is None:
+        return STOPPED_BEFORE_IT_BEGAN
+    if job.state is JobState.FAILED and not job.error.startswith(_NOT_STARTED_TEXTS):
         return NOT_FOUND if job.error.startswith(_NOT_FOUND_TEXT) else NOT_EXECUTABLE
     return JOBWORKER_FAILED

@@ -115,6 +115,8 @@ class Job:
     """Why the job ended; None before."""
     error: str = ""
     """Why the command could not be executed, where it couldn't."""
+    priority: int = 0
+    """Of queued jobs that with the highest is started first."""
     attempts: tuple[Attempt, ...] = ()
     """The executions of its command, the first one first; at most the last 100."""
 

@@ -34,6 +34,14 @@ JobTimeout = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", help="Stop the job when it has run so long.")
 ]
 
+Priority = Annotated[
+    int,
+    typer.Option("--priority", metavar="N", min=-1000, max=1000, help="The highest of those that wait starts first."),
+]
+StartDeadline = Annotated[
+    float | None,
+    typer.Option("--start-deadline", metavar="SECONDS", help="Fail if it has not been started in this time."),
+]
 Restart = Annotated[
     int,
     typer.Option(

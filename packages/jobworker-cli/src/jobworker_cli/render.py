@@ -52,6 +52,7 @@ def _job_object(job: Job) -> dict[str, Any]:
         "limits": dict(job.limits),
         "usage": None,
         "timeout": job.timeout,
+        "priority": job.priority,
         "attempts": [_attempt_object(attempt) for attempt in job.attempts],
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from jobworker_lib import aio
 from jobworker_lib.attachment import Attachment
 from jobworker_lib.attempts import Attempt
+from jobworker_lib.bounds import Bounds
 from jobworker_lib.engine import Engine, Job, RunResult
 from jobworker_lib.errors import (
     ArgumentsTooLongError,
@@ -25,6 +26,7 @@ from jobworker_lib.errors import (
     LimitNotEnforceableError,
     NoInputError,
     NoTerminalError,
+    QuotaExceededError,
     StartError,
     StateDirectoryError,
     WorkingDirectoryError,
@@ -45,6 +47,7 @@ __all__ = [
     "ArgumentsTooLongError",
     "Attachment",
     "Attempt",
+    "Bounds",
     "Chunk",
     "CommandFailedError",
     "CommandNotExecutableError",
@@ -68,6 +71,7 @@ __all__ = [
     "OutputLimit",
     "OutputOptions",
     "Page",
+    "QuotaExceededError",
     "Reason",
     "RestartPolicy",
     "RunResult",

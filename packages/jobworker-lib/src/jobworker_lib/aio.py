@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from jobworker_lib.bounds import Bounds
     from jobworker_lib.output.chunk import Chunk
     from jobworker_lib.output.selection import OutputOptions
     from jobworker_lib.spec import Argument
@@ -35,9 +36,9 @@ T = TypeVar("T")
 class Engine:
     """As :class:`jobworker_lib.Engine`, awaited; to be used in one event loop."""
 
-    def __init__(self, state_dir: str | os.PathLike[str] | None = None) -> None:
-        """As :meth:`jobworker_lib.Engine.__init__`. StateDirectoryError where the directory can't be used."""
-        self._core = Core(state_dir)
+    def __init__(self, state_dir: str | os.PathLike[str] | None = None, *, bounds: Bounds | None = None) -> None:
+        """As :meth:`jobworker_lib.Engine.__init__`, with its errors."""
+        self._core = Core(state_dir, bounds)
 
     async def __aenter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jobworker_lib.bounds import checked_bounds
 from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
 from jobworker_lib.index_schema import Query
 from jobworker_lib.input import JobInput
@@ -20,6 +21,7 @@ from jobworker_lib.launcher import Launcher
 from jobworker_lib.limits import require_enforceable
 from jobworker_lib.messages import send_control
 from jobworker_lib.output.reader import OutputReader
+from jobworker_lib.queue import waiting_jobs
 from jobworker_lib.spec import Argument, JobSpec, checked_labels, checked_seconds
 from jobworker_lib.start_errors import raise_start_error
 from jobworker_lib.status import JobStatus, State
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Unpack
 
+    from jobworker_lib.bounds import Bounds
     from jobworker_lib.directory import JobDirectory
     from jobworker_lib.output.selection import OutputOptions
     from jobworker_lib.start_options import StartOptions
@@ -43,8 +46,14 @@ _ID_PREFIX = re.compile(r"[0-9a-f-]{0,36}")
 class Core:
     """An opened state directory."""
 
-    def __init__(self, state_dir: str | os.PathLike[str] | None) -> None:
+    def __init__(self, state_dir: str | os.PathLike[str] | None, bounds: Bounds | None = None) -> None:
+        if bounds is not None:
+            checked_bounds(bounds)
         self._store = Store(state_dir)
+        if bounds is not None:
+            self._store.set_bounds(bounds)
+        if self._store.keeper.is_marked():
+            self._store.keeper.tend()
         self._launcher = Launcher(self._store)
         self.watcher = Watcher(str(self._store.path))
         self._closed = False
@@ -58,7 +67,7 @@ class Core:
             self._store.index.close()
 
     def start(self, argv: Sequence[Argument], **options: Unpack[StartOptions]) -> str:
-        """Start a job: its id, once its command was executed; or the id of the job of the same request."""
+        """Start a job: its id, once its command was executed or it is queued; or that of the same request."""
         if self._closed:
             raise EngineError("the engine is closed")
         spec = JobSpec.make(argv, **options)
@@ -106,15 +115,23 @@ class Core:
         """Ask for the job's end: True, once its shim knows. JobNotRunningError."""
         if not 0 <= grace <= _LONGEST_GRACE_SECONDS:
             raise InvalidArgumentError("grace", "give 0 to 86400 seconds")
+        if waiting_jobs.cancel(self._store.directory(job_id)):
+            return True
         return self.poll_control(job_id, {"do": "stop", "grace": 0.0 if force else grace})
 
     def poll_signal(self, job_id: str, signal: str | int) -> bool | None:
         """Signal the main process: True, once it was. JobNotRunningError."""
-        return self.poll_control(job_id, {"do": "signal", "signal": _signal_number(signal)})
+        number = _signal_number(signal)
+        if self._store.directory(job_id).is_queued():
+            raise JobNotRunningError(job_id)
+        return self.poll_control(job_id, {"do": "signal", "signal": number})
 
     def poll_set_timeout(self, job_id: str, timeout: float | None) -> bool | None:
         """Change how long the job may run, counted from its start: True, once that holds. JobNotRunningError."""
-        return self.poll_control(job_id, {"do": "timeout", "timeout": checked_seconds("timeout", timeout)})
+        checked_seconds("timeout", timeout)
+        if waiting_jobs.set_timeout(self._store.directory(job_id), timeout):
+            return True
+        return self.poll_control(job_id, {"do": "timeout", "timeout": timeout})
 
     def attach(self, job_id: str, *, watch_only: bool) -> JobInput | None:
         """A way to write to the job; None where only its output is wanted. NoInputError, JobNotFoundError."""

@@ -1,7 +1,8 @@
 """A job's directory, the truth about the job: which files it holds and how they are written and read.
 
 ``spec.json`` is the job as accepted. Whoever supervises the job holds an exclusive flock(2) on it from before the
-directory can be seen until after ``exit.json`` is written, so a free lock without an exit record means a lost job.
+directory can be seen until after ``exit.json`` is written, so a free lock without an exit record means a lost job. One
+with ``queued.json`` is not lost but waits for its turn, until a shim has begun with it, and nobody holds its lock.
 ``timeout.json`` is there where the timeout was changed.
 ``started.json`` appears when the command was executed, ``attempts.json`` when it is to be executed again, ``exit.json``
 when all of the job is over.
@@ -28,6 +29,7 @@ from jobworker_lib.timestamps import utc_from_ns
 
 SPEC = "spec.json"
 STARTED = "started.json"
+QUEUED = "queued.json"
 TIMEOUT = "timeout.json"
 ATTEMPTS = "attempts.json"
 EXIT = "exit.json"
@@ -120,6 +122,10 @@ class JobDirectory:
         """Whether a shim ever began with this job."""
         return any(os.path.exists(self.file(name)) for name in (OUTPUT_LOG, STARTED))  # the first log may be dropped
 
+    def is_queued(self) -> bool:
+        """Whether the job waits for its turn, so that nobody needs to hold its lock."""
+        return os.path.exists(self.file(QUEUED)) and not self.was_taken() and not self.has_exit()
+
     def write(self, name: str, record: Any) -> None:
         """Write a record, all of it or nothing, as JSON."""
         temporary = self.file(f".{name}.new")
@@ -146,7 +152,12 @@ class JobDirectory:
         ended = self.read_exit() or lost
         spec = self.read_spec()
         started = self.read_started()
-        state = ended.state if ended else State.RUNNING if started else State.STARTING
+        if ended:
+            state = ended.state
+        elif started:
+            state = State.RUNNING
+        else:
+            state = State.QUEUED if self.is_queued() else State.STARTING
         return JobStatus(
             id=spec.id,
             argv=spec.argv,

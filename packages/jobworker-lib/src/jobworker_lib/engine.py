@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from jobworker_lib.bounds import Bounds
     from jobworker_lib.output.chunk import Chunk
     from jobworker_lib.output.format import Stream
     from jobworker_lib.output.selection import OutputOptions
@@ -62,13 +63,16 @@ class Engine:
     number of processes of one user, may be open on one directory. Safe to use from several threads.
     """
 
-    def __init__(self, state_dir: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, state_dir: str | os.PathLike[str] | None = None, *, bounds: Bounds | None = None) -> None:
         """Open a state directory, by default ``$XDG_STATE_HOME/jobworker``; it is made where it is missing.
+
+        ``bounds`` hold from now on for all who start jobs there, until others are set; None leaves them as they are.
 
         Raises:
             StateDirectoryError: it can't be used.
+            InvalidArgumentError: the bounds can't be used.
         """
-        self._core = Core(state_dir)
+        self._core = Core(state_dir, bounds)
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +87,7 @@ class Engine:
         self._core.close()
 
     def start(self, argv: Sequence[Argument], **options: Unpack[StartOptions]) -> Job:
-        """Start a job and return once its command was executed (execve(2)).
+        """Start a job and return once its command was executed (execve(2)), or it is queued: see :class:`Bounds`.
 
         Args:
             argv: the command and its arguments, executed as they stand: no shell.
@@ -92,6 +96,7 @@ class Engine:
         Raises:
             InvalidArgumentError: an argument can't be used.
             LimitNotEnforceableError: this host can't enforce a limit.
+            QuotaExceededError: as many jobs run, and wait, as may.
             StartError: the command could not be executed; its subclasses tell why.
             EngineError: a fault of the engine.
         """

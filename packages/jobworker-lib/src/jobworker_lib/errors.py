@@ -11,6 +11,7 @@
     ├── InputClosedError
     ├── JobRunningError
     ├── LimitNotEnforceableError
+    ├── QuotaExceededError
     ├── StartError
     │   ├── CommandNotFoundError
     │   ├── CommandNotExecutableError
@@ -86,10 +87,10 @@ class InputClosedError(JobworkerError):
 
 
 class JobRunningError(JobworkerError):
-    """The job is running, so it can't be deleted."""
+    """The job has not ended, so it can't be deleted."""
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"job {job_id} is running; stop it first")
+        super().__init__(f"job {job_id} has not ended; stop it first")
         self.job_id = job_id
 
 
@@ -99,6 +100,10 @@ class LimitNotEnforceableError(JobworkerError):
     def __init__(self, limit: str, problem: str) -> None:
         super().__init__(f"the limit {limit} can't be enforced here: {problem}")
         self.limit = limit
+
+
+class QuotaExceededError(JobworkerError):
+    """As many jobs run, or wait, as the bounds of the state directory allow; the job was not started."""
 
 
 class StartError(JobworkerError):

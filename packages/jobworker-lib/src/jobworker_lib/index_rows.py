@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from jobworker_lib.spec import JobSpec
 
 _INSERT = (
-    "INSERT OR IGNORE INTO jobs (id, created_ns, owner, labels, request_id, state, told, ended_ns)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR IGNORE INTO jobs"
+    " (id, created_ns, owner, labels, request_id, state, told, ended_ns, priority, deadline_ns)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_LABEL = "INSERT OR IGNORE INTO labels (key, value, state, created_ns, id, owner) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -86,7 +87,7 @@ def add_created(db: sqlite3.Connection, event: Event, look_up: Callable[[str], J
     if spec is not None:
         add(db, Indexed(spec, state))
     else:
-        db.execute(_INSERT, (event.job_id, event.time_ns, event.owner, "{}", None, state, 0, None))
+        db.execute(_INSERT, (event.job_id, event.time_ns, event.owner, "{}", None, state, 0, None, 0, None))
 
 
 def set_state(db: sqlite3.Connection, job_id: str, state: State) -> None:
@@ -132,6 +133,12 @@ def is_told(db: sqlite3.Connection, job_id: str) -> bool | None:
     return bool(row.told) if row else None
 
 
+def state_of(db: sqlite3.Connection, job_id: str) -> State | None:
+    """The state that the index has of a job; None: it does not know it."""
+    row = _find(db, job_id)
+    return State(row.state) if row else None
+
+
 def owner_of(db: sqlite3.Connection, job_id: str) -> str | None:
     """Whose job it is; None: the index does not know it."""
     row = _find(db, job_id)
@@ -147,7 +154,18 @@ def id_of_request(db: sqlite3.Connection, owner: str, request_id: str) -> str | 
 def _row(job: Indexed, *, told: bool) -> tuple[object, ...]:
     spec = job.spec
     labels = json.dumps(spec.labels)
-    return spec.id, spec.created_ns, spec.owner, labels, spec.request_id, job.state, int(told), job.ended_ns
+    return (
+        spec.id,
+        spec.created_ns,
+        spec.owner,
+        labels,
+        spec.request_id,
+        job.state,
+        int(told),
+        job.ended_ns,
+        spec.priority,
+        spec.deadline_ns,
+    )
 
 
 def _label_rows(job: Indexed) -> list[tuple[object, ...]]:

@@ -6,9 +6,11 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from jobworker_lib import lost
 from jobworker_lib.errors import EngineError
 from jobworker_lib.forkserver.client import ForkServerClient
 from jobworker_lib.messages import receive
+from jobworker_lib.queue import waiting_jobs
 
 if TYPE_CHECKING:
     from jobworker_lib.directory import JobDirectory
@@ -24,31 +26,37 @@ class Launcher:
         self._store = store
         self._forkserver = ForkServerClient(store.path)
 
-    def launch(self, directory: JobDirectory, lock: int) -> None:
+    def launch(self, directory: JobDirectory, lock: int, *, queued: bool = False) -> None:
         """Return when a shim has executed the job's command or has recorded why it could not. Closes ``lock``.
 
         Raises:
-            EngineError: no shim took the job; nothing of it is left.
+            EngineError: no shim took the job. Nothing of it is left; but one that was queued is so still.
         """
         try:
-            answer = None
-            for _ in range(_ATTEMPTS):
-                answer = self._ask(directory, lock)
-                if answer is not None or directory.was_taken():
-                    break
-        except EngineError:
-            self._store.discard(directory)
-            raise
+            if self._hand_over(directory, lock, queued=queued) is None:
+                raise EngineError(f"the shim died while it started job {directory.path.name}")
         finally:
             os.close(lock)
-        if answer is None and directory.was_taken():
-            raise EngineError(f"the shim died while it started job {directory.path.name}")
-        if answer is None:
-            self._store.discard(directory)
-            raise EngineError("the fork server dies again and again; the engine's log in the state directory says why")
-        if "error" in answer:
-            self._store.discard(directory)
-            raise EngineError(f"the job can't be started: {answer['error']} in the state directory")
+
+    def _hand_over(self, directory: JobDirectory, lock: int, *, queued: bool) -> dict[str, object] | None:
+        """The answer of the shim that took the job; None where it died before it came."""
+        try:
+            return self._ask_until_taken(directory, lock)
+        except EngineError as error:
+            if not queued:
+                self._store.discard(directory)
+            elif directory.was_taken() and not directory.has_exit():
+                lost.fail(directory, waiting_jobs.failure(str(error)))
+            raise
+
+    def _ask_until_taken(self, directory: JobDirectory, lock: int) -> dict[str, object] | None:
+        for _ in range(_ATTEMPTS):
+            answer = self._ask(directory, lock)
+            if answer and "error" in answer:
+                raise EngineError(f"the job can't be started: {answer['error']} in the state directory")
+            if answer is not None or directory.was_taken():
+                return answer
+        raise EngineError("the fork server dies again and again; the engine's log in the state directory says why")
 
     def close(self) -> None:
         """Let go of the fork server; jobs run on."""

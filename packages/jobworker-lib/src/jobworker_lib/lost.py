@@ -34,9 +34,18 @@ def make_lost(directory: JobDirectory) -> ExitRecord:
     if not restarted:
         # Found by what is in their environment, never by a recorded pid, which may be another's by now.
         _kill_processes(directory.path.name)
-    _remove_half_written(directory)
     error = "its host was restarted" if restarted else _explain(started)
-    record = ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns(), error=error)
+    return _end(directory, ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns(), error=error))
+
+
+def fail(directory: JobDirectory, record: ExitRecord) -> None:
+    """The same for a job whose shim had to give up its start: ``record`` says why."""
+    _kill_processes(directory.path.name)
+    _end(directory, record)
+
+
+def _end(directory: JobDirectory, record: ExitRecord) -> ExitRecord:
+    _remove_half_written(directory)
     try:
         directory.write(EXIT, asdict(record))
     except FileNotFoundError:
@@ -58,7 +67,7 @@ def bury(path: str) -> None:
                 return
             time.sleep(_PAUSE_SECONDS)
         try:
-            if not directory.has_exit():
+            if not directory.has_exit() and not directory.is_queued():
                 make_lost(directory)
         finally:
             os.close(lock)

@@ -97,6 +97,11 @@ class JobSpec:
             restart=_checked_restart(options.get("restart")),
         )
 
+    @property
+    def deadline_ns(self) -> int | None:
+        """Until when it must have been started, in nanoseconds since the epoch."""
+        return None if self.start_deadline is None else self.created_ns + round(self.start_deadline * 1e9)
+
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON takes it."""
         return asdict(self)

@@ -31,7 +31,7 @@ class State(StrEnum):
     STOPPED = "stopped"
     """Ended by jobworker: a user's stop, or a limit such as the timeout."""
     FAILED = "failed"
-    """Its command could not be executed."""
+    """Its command could not be executed, or not by its start deadline."""
     LOST = "lost"
     """Its shim is gone and left no exit record: it was killed, or the host was restarted."""
 

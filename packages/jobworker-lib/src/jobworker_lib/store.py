@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobworker_lib import index_rows, lost, status_json
-from jobworker_lib.directory import DIRECTORY_MODE, SPEC, ExitRecord, JobDirectory
+from jobworker_lib.bounds import BoundsFile
+from jobworker_lib.directory import DIRECTORY_MODE, QUEUED, SPEC, ExitRecord, JobDirectory
 from jobworker_lib.errors import EngineError, JobNotFoundError, JobRunningError, StateDirectoryError
 from jobworker_lib.events import log
 from jobworker_lib.events.event import Event, EventType
 from jobworker_lib.index import Index
 from jobworker_lib.index_rows import Indexed
+from jobworker_lib.queue import admission, waiting_jobs
+from jobworker_lib.queue.client import KeeperClient
 from jobworker_lib.status import JobStatus, State
 from jobworker_lib.upkeep import Upkeep
 from jobworker_lib.version import check_version
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
+    from jobworker_lib.bounds import Bounds
     from jobworker_lib.index_schema import Query
     from jobworker_lib.spec import JobSpec
 
@@ -57,13 +61,19 @@ class Store:
         self.events = str(self.path / log.DIRECTORY)
         self._prepare()
         self.index = Index(self.path, self._all_jobs, self._spec)
+        self.bounds = BoundsFile(self.path)
+        self.keeper = KeeperClient(self.path)
         self.upkeep = Upkeep(self)
         self.upkeep.sweep()
 
     def create(self, spec: JobSpec) -> tuple[JobDirectory, int] | str:
         """Make a job's directory: it, and a descriptor with its supervisor's lock.
 
-        Where the same owner has used the request id before: the id of that job.
+        Where there is nothing to be started now, the id of a job: of the one that the same owner started with the same
+        request id, or of the new one, which is queued.
+
+        Raises:
+            QuotaExceededError: as many jobs run, and wait, as may.
         """
         hidden = JobDirectory(self.new / spec.id)
         os.mkdir(hidden.path, DIRECTORY_MODE)
@@ -82,7 +92,12 @@ class Store:
             os.close(lock)
             shutil.rmtree(hidden.path)
             return known
-        return JobDirectory(self.jobs / spec.id), lock
+        directory = JobDirectory(self.jobs / spec.id)
+        if directory.is_queued():
+            os.close(lock)
+            self.keeper.tend()
+            return spec.id
+        return directory, lock
 
     def directory(self, job_id: str) -> JobDirectory:
         """The job's directory. JobNotFoundError where there is none."""
@@ -110,7 +125,13 @@ class Store:
         return status
 
     def found_lost(self, directory: JobDirectory) -> ExitRecord | None:
-        """The end of a job whose supervisor is gone; None while it has one. FileNotFoundError where it was deleted."""
+        """The end of a job whose supervisor is gone; None while it has one, or needs none yet, as it is queued.
+
+        FileNotFoundError where the job was deleted.
+        """
+        if directory.is_queued():
+            self.keeper.tend()
+            return None
         lock = directory.try_lock()
         if lock is None:
             return None
@@ -171,27 +192,39 @@ class Store:
         with suppress(JobNotFoundError):
             self.remove(directory)
 
+    def set_bounds(self, bounds: Bounds) -> None:
+        """Let other bounds hold. StateDirectoryError where they can't be written down."""
+        try:
+            self.bounds.write(bounds)
+        except OSError as error:
+            raise StateDirectoryError(f"the bounds can't be written to {self.path}: {error.strerror}") from error
+
     def _publish(self, spec: JobSpec, hidden: JobDirectory) -> str | None:
         """Tell of a new job, then show its directory; or, doing neither, the id of the job of the same request.
 
         Should this process die in between, whoever looks for the job that was told of finds it under ``new``.
         """
-        request_id = spec.request_id
-        if request_id is None:
-            self._show(spec, hidden)
+        request_id, bounds = spec.request_id, self.bounds.read()
+        if request_id is None and not bounds.exist:
+            self._show(spec, hidden, State.STARTING)
             return None
 
         def add(db: sqlite3.Connection) -> str | None:
-            known = index_rows.id_of_request(db, spec.owner, request_id)
-            if known is None:
-                index_rows.add(db, Indexed(spec, State.STARTING))
-                self._show(spec, hidden)
-            return known if known != spec.id else None  # its own: the index was made anew while it was added
+            known = request_id and index_rows.id_of_request(db, spec.owner, request_id)
+            if known and known != spec.id:
+                return known
+            if index_rows.owner_of(db, spec.id) is None:  # else the index was made anew while the job was added
+                state = admission.admit(db, spec, bounds)
+                if state is State.QUEUED:
+                    self.keeper.mark()
+                    hidden.write(QUEUED, {"queued_ns": time.time_ns()})
+                index_rows.add(db, Indexed(spec, state))
+                self._show(spec, hidden, state)
+            return None
 
         return self.index.transact(add)
 
-    def _show(self, spec: JobSpec, hidden: JobDirectory) -> None:
-        state = State.STARTING
+    def _show(self, spec: JobSpec, hidden: JobDirectory, state: State) -> None:
         event = Event(type=EventType.CREATED, job_id=spec.id, time_ns=spec.created_ns, owner=spec.owner, state=state)
         try:
             log.append(self.events, event)
@@ -232,7 +265,7 @@ class Store:
                     directory = JobDirectory(place / name)
                     record = directory.read_exit()
                     spec = directory.read_spec()
-                    state = record.state if record else State.STARTING
+                    state = record.state if record else _state_before_its_end(directory)
                     yield Indexed(spec, state, record.ended_ns if record else None)
 
     def _prepare(self) -> None:
@@ -259,6 +292,15 @@ class Store:
                     with suppress(FileNotFoundError):  # moved by another engine
                         os.rename(self.jobs / name, self.new / name.removeprefix(prefix))
         self.deleted.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+
+
+def _state_before_its_end(directory: JobDirectory) -> State:
+    """What a new index knows of a job: it counts as started already where somebody holds the lock to start it."""
+    lock = waiting_jobs.take(directory)
+    if lock is None:
+        return State.STARTING
+    os.close(lock)
+    return State.QUEUED
 
 
 def _wait_for_lock(directory: JobDirectory) -> int:

@@ -13,6 +13,7 @@ from jobworker_lib import index_rows, lost
 from jobworker_lib.directory import JobDirectory
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import tell
+from jobworker_lib.queue import waiting_jobs
 from jobworker_lib.status import State
 
 if TYPE_CHECKING:
@@ -92,11 +93,23 @@ class Upkeep:
                 self._look_for(job_id)
             elif directory.has_exit():
                 return self._look_at_end(directory)
+            elif known is State.STARTING and directory.is_queued():
+                self._store.index.transact(lambda db: self.put_back(db, job_id))
             elif record := self._store.found_lost(directory):
                 return [(job_id, record.state, record.ended_ns)]
-            elif known is State.STARTING and directory.read_started():
+            elif known is not State.RUNNING and directory.read_started():
                 return [(job_id, State.RUNNING, None)]
         return []
+
+    def put_back(self, db: sqlite3.Connection, job_id: str) -> None:
+        """Note that a job waits still that was about to be started: who was about to has died, or could not.
+
+        In the transaction, as jobs are marked as being started in one, by who takes their locks.
+        """
+        lock = waiting_jobs.take(JobDirectory(self._store.jobs / job_id))
+        if lock is not None:
+            index_rows.set_state(db, job_id, State.QUEUED)
+            os.close(lock)
 
     def _look_at_end(self, directory: JobDirectory) -> list[tuple[str, State, int | None]]:
         """An end that is not told: by who holds the lock, or else by us."""
@@ -123,7 +136,8 @@ class Upkeep:
         if lock is not None:
             try:
                 os.rename(hidden.path, directory.path)
-                lost.make_lost(directory)
+                if not directory.is_queued():
+                    lost.make_lost(directory)
             finally:
                 os.close(lock)
 

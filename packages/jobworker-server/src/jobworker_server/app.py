@@ -28,7 +28,10 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, tls)
-    async with aio.Engine(settings.state_dir) as engine, Server(engine, tls, settings.listen) as server:
+    async with (
+        aio.Engine(settings.state_dir, bounds=settings.bounds) as engine,
+        Server(engine, tls, settings.listen) as server,
+    ):
         _log.info("listening on %s", server.address)
         await stopping.wait()
         _log.info("stopping; jobs run on")

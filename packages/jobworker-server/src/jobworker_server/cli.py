@@ -45,6 +45,19 @@ def _command(
         str | None,
         typer.Option(metavar="DIR", help="Where jobs are kept. Default: $XDG_STATE_HOME/jobworker."),
     ] = None,
+    max_running: Annotated[
+        str | None, typer.Option(metavar="N", help="Most jobs that run at once. Default: no bound.")
+    ] = None,
+    max_running_per_owner: Annotated[
+        str | None, typer.Option(metavar="N", help="Most jobs of one owner that run at once. Default: no bound.")
+    ] = None,
+    when_full: Annotated[
+        str | None,
+        typer.Option(metavar="queue|refuse", help="What becomes of a start beyond these bounds. Default: queue."),
+    ] = None,
+    max_queued: Annotated[
+        str | None, typer.Option(metavar="N", help="Most jobs that wait for their turn. Default: no bound.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A configuration file, in YAML.")] = None,
     version: Annotated[  # noqa: ARG001  typer acts on it by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
@@ -56,7 +69,11 @@ def _command(
 
     SIGTERM stops the server, and jobs run on. SIGHUP loads the certificates again.
     """
-    flags = {"listen": listen, "certs": certs, "ca": ca, "cert": cert, "key": key, "state_dir": state_dir}
+    flags = {
+        "listen": listen, "certs": certs, "ca": ca, "cert": cert, "key": key, "state_dir": state_dir,
+        "max_running": max_running, "max_running_per_owner": max_running_per_owner,
+        "when_full": when_full, "max_queued": max_queued,
+    }  # fmt: skip
     try:
         settings = resolve(flags, os.environ, config)
     except ConfigError as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from jobworker_lib.bounds import WHEN_FULL, Bounds, WhenFull
 from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
 from jobworker_server.listening import Address
@@ -20,10 +21,15 @@ _KEYS = {
     "cert": "cert",
     "key": "key",
     "stateDir": "state_dir",
+    "maxRunning": "max_running",
+    "maxRunningPerOwner": "max_running_per_owner",
+    "whenFull": "when_full",
+    "maxQueued": "max_queued",
 }
 """The settings, by their keys in the configuration file."""
 
-_DEFAULTS = {"listen": "localhost:50051", "certs": "certs"}
+_DEFAULTS = {"listen": "localhost:50051", "certs": "certs", "when_full": "queue"}
+_NUMBERS = ("max_running", "max_running_per_owner", "max_queued")
 _FILES_OF_CERTS = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key"}
 
 
@@ -35,6 +41,8 @@ class Settings:
     files: CredentialFiles
     state_dir: Path | None
     """Where jobs are kept; None: ``$XDG_STATE_HOME/jobworker``."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """How many jobs may run at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,12 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
         listen=_listen(layers),
         files=CredentialFiles(**{name: _credential_file(layers, name) for name in _FILES_OF_CERTS}),
         state_dir=next((layer.base / layer.values["state_dir"] for layer in _with(layers, "state_dir")), None),
+        bounds=Bounds(
+            running=_count(layers, "max_running", least=1),
+            running_per_owner=_count(layers, "max_running_per_owner", least=1),
+            when_full=_when_full(layers),
+            queued=_count(layers, "max_queued", least=0),
+        ),
     )
 
 
@@ -83,6 +97,25 @@ def _listen(layers: list[_Layer]) -> Address:
         raise ConfigError(f"{_origin(layer, 'listen')}: {error}") from None
 
 
+def _count(layers: list[_Layer], name: str, *, least: int) -> int | None:
+    """A number of jobs; None where nobody gives one."""
+    layer = next(_with(layers, name), None)
+    if layer is None:
+        return None
+    text = layer.values[name]
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise ConfigError(f"{_origin(layer, name)}: expected a number of jobs, {least} or more, not {text!r}")
+    return int(text)
+
+
+def _when_full(layers: list[_Layer]) -> WhenFull:
+    layer = next(_with(layers, "when_full"))
+    for choice in WHEN_FULL:
+        if layer.values["when_full"] == choice:
+            return choice
+    raise ConfigError(f"{_origin(layer, 'when_full')}: expected {' or '.join(WHEN_FULL)}")
+
+
 def _credential_file(layers: list[_Layer], name: str) -> Path:
     """The file itself where the first layer that knows has it, otherwise the one of that name in its directory."""
     layer = next(_with(layers, name, "certs"))
@@ -100,9 +133,13 @@ def _file_layer(path: Path) -> _Layer:
     for key, value in _read(path).items():
         if key not in _KEYS:
             raise ConfigError(f"{path}: there is no setting {key!r}; {_nearest(str(key))}")
-        if not isinstance(value, str) or not value:
-            raise ConfigError(f"{path}: {key} must be text; put it in quotes")
-        values[_KEYS[key]] = value
+        name = _KEYS[key]
+        if name in _NUMBERS and type(value) is int:
+            values[name] = str(value)
+        elif isinstance(value, str) and value:
+            values[name] = value
+        else:
+            raise ConfigError(f"{path}: {key} must be {'a number' if name in _NUMBERS else 'text; put it in quotes'}")
     return _Layer(values, f"{path}".replace("{", "{{").replace("}", "}}") + ": {name}", path.parent)
 
 

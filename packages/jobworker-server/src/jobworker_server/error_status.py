@@ -20,6 +20,7 @@ from jobworker_lib import (
     JobNotRunningError,
     JobRunningError,
     LimitNotEnforceableError,
+    QuotaExceededError,
     StartError,
     WorkingDirectoryError,
 )
@@ -43,6 +44,7 @@ _ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     JobNotRunningError: (_FAILED_PRECONDITION, "JOB_NOT_RUNNING"),
     JobRunningError: (_FAILED_PRECONDITION, "JOB_RUNNING"),
     LimitNotEnforceableError: (_FAILED_PRECONDITION, "LIMIT_NOT_ENFORCEABLE"),
+    QuotaExceededError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"),
     CommandNotFoundError: (_FAILED_PRECONDITION, "COMMAND_NOT_FOUND"),
     CommandNotExecutableError: (_FAILED_PRECONDITION, "COMMAND_NOT_EXECUTABLE"),
     WorkingDirectoryError: (_FAILED_PRECONDITION, "BAD_WORKING_DIRECTORY"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from jobworker_cli import exit_status, options
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, OutputInterruptedError
+from jobworker_cli.models import JobState
 from jobworker_cli.stop_on_signal import StopOnSignal
 from jobworker_cli.terminal import OutputClosedError, report, say, write_output
 
@@ -25,6 +27,8 @@ def run(
     env: options.Env = None,
     label: options.Label = None,
     timeout: options.JobTimeout = None,
+    priority: options.Priority = 0,
+    start_deadline: options.StartDeadline = None,
     restart: options.Restart = 0,
     restart_backoff: options.RestartBackoff = None,
     restart_max_backoff: options.RestartMaxBackoff = None,
@@ -32,7 +36,7 @@ def run(
     """Run a job as if it were here, and exit as it does.
 
     Ctrl-C (or SIGTERM, SIGHUP) stops the job and waits for its end; a second Ctrl-C kills it. The job is stopped, too,
-    when the standard output is closed.
+    when the standard output is closed. Where as many jobs run as may, it waits for its turn.
 
     The exit status is the job's own exit code, 128 + N if signal N ended it, 126 or 127 if the command could not be
     executed or was not found, and 125 if jobworker failed after the job had started. Where the job could not be
@@ -43,14 +47,26 @@ def run(
     """
     variables, labels = options.key_values("--env", env), options.key_values("--label", label)
     seconds = options.positive("--timeout", timeout)
+    deadline = options.positive("--start-deadline", start_deadline)
     policy = options.restart_policy(restart, restart_backoff, restart_max_backoff)
     with connect(context.obj) as client, StopOnSignal(client) as stopper:
         try:
-            job = client.start(command, cwd=cwd, env=variables, labels=labels, timeout=seconds, restart=policy)
+            job = client.start(
+                command,
+                cwd=cwd,
+                env=variables,
+                labels=labels,
+                timeout=seconds,
+                restart=policy,
+                priority=priority,
+                start_deadline=deadline,
+            )
         except ClientError as error:
             report(error)
             raise typer.Exit(exit_status.of_failed_start(error)) from None
         stopper.watch(job.id)
+        if job.state is JobState.QUEUED and sys.stderr.isatty():
+            say(f"job {job.id} is queued: as many jobs run as may; Ctrl-C cancels it")
         try:
             ended = _follow(client, job, stopper)
         except ClientError as error:

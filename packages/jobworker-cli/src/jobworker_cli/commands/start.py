@@ -18,6 +18,8 @@ def start(
     env: options.Env = None,
     label: options.Label = None,
     timeout: options.JobTimeout = None,
+    priority: options.Priority = 0,
+    start_deadline: options.StartDeadline = None,
     restart: options.Restart = 0,
     restart_backoff: options.RestartBackoff = None,
     restart_max_backoff: options.RestartMaxBackoff = None,
@@ -30,7 +32,17 @@ def start(
     """
     variables, labels = options.key_values("--env", env), options.key_values("--label", label)
     seconds = options.positive("--timeout", timeout)
+    deadline = options.positive("--start-deadline", start_deadline)
     policy = options.restart_policy(restart, restart_backoff, restart_max_backoff)
     with connect(context.obj) as client:
-        job = client.start(command, cwd=cwd, env=variables, labels=labels, timeout=seconds, restart=policy)
+        job = client.start(
+            command,
+            cwd=cwd,
+            env=variables,
+            labels=labels,
+            timeout=seconds,
+            restart=policy,
+            priority=priority,
+            start_deadline=deadline,
+        )
     print_line(job_json(job) if output else job.id)

@@ -5,24 +5,22 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-import subprocess
-import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from jobworker_lib.detached import LOG, spawn
 from jobworker_lib.directory import FILE_MODE
 from jobworker_lib.errors import EngineError
 from jobworker_lib.messages import bind_in, connect_in, send
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _SOCKET = "forkserver.sock"
 _LOCK = "forkserver.lock"
-_LOG = "engine.log"
 _ATTEMPTS = 3
 """A fork server may be killed, or exit with its last engine, just before it is asked."""
-
-_PACKAGES = str(Path(__file__).resolve().parents[2])
-_BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv[1]); from jobworker_lib.forkserver.server import main; main()"
 
 
 class ForkServerClient:
@@ -50,7 +48,7 @@ class ForkServerClient:
                     self._disconnect()
                 else:
                     return
-        raise EngineError(f"the fork server does not answer; {self._state_dir / _LOG} may say why")
+        raise EngineError(f"the fork server does not answer; {self._state_dir / LOG} may say why")
 
     def close(self) -> None:
         """Let go of the fork server."""
@@ -92,22 +90,10 @@ class ForkServerClient:
     def _spawn(self) -> None:
         with suppress(FileNotFoundError):
             os.unlink(self._state_dir / _SOCKET)
-        log = os.open(self._state_dir / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
                 bind_in(listener, self._state_dir, _SOCKET)
                 listener.listen(128)
-                # It needs the standard library and this package alone, so it skips site-packages: a faster start.
-                status = subprocess.call(
-                    [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, _PACKAGES],
-                    stdin=listener.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=log,
-                    env={},
-                )
+                spawn("jobworker_lib.forkserver.server", self._state_dir, stdin=listener.fileno())
         except OSError as error:
-            raise EngineError(f"the fork server can't be started: {error.strerror}") from error
-        finally:
-            os.close(log)
-        if status != 0:
-            raise EngineError(f"the fork server failed to start; {self._state_dir / _LOG} says why")
+            raise EngineError(f"the fork server can't be started: {error.strerror or error}") from error

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib import libc, lost, messages, tree
+from jobworker_lib.detached import detach
 from jobworker_lib.directory import EXIT
 from jobworker_lib.procfs import boot_id, descendants
 from jobworker_lib.shim import main as shim
@@ -28,8 +29,6 @@ _FIRST_ENGINE_MILLISECONDS = 30_000
 _DESCRIPTORS = 3
 _DIRECTORY = 2
 """Which of them is the job's directory."""
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Ignored here for good, and restored by subprocess in what it executes."""
 
 
 class ForkServer:
@@ -186,29 +185,9 @@ def _parent(pid: int) -> int:
 
 def main() -> None:
     """Serve on the listening socket that is the standard input, detached from whoever started this."""
-    listener = socket.socket(fileno=os.dup(0))
-    os.set_inheritable(listener.fileno(), False)
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    _reset_inherited()
+    listener = socket.socket(fileno=detach())
     libc.become_subreaper()
     libc.set_process_name("jobworker-fork")
     boot_id()  # read once, and known to all shims
     gc.freeze()  # pages that shims share stay shared
     ForkServer(listener).serve()
-
-
-def _reset_inherited() -> None:
-    """Give jobs a clean start whatever program started this."""
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    os.close(null)
-    os.chdir("/")
-    os.umask(0o022)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in signal.valid_signals():
-        if signal.getsignal(number) is signal.SIG_IGN and number not in _IGNORED_BY_PYTHON:
-            with suppress(OSError):
-                signal.signal(number, signal.SIG_DFL)

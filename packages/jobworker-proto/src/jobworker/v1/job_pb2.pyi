@@ -38,7 +38,7 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_STOPPED: _JobState.ValueType  # 4
     """Ended by jobworker: a user's stop, or a limit such as the timeout. See Job.reason."""
     JOB_STATE_FAILED: _JobState.ValueType  # 5
-    """Its command could not be executed. See Job.error."""
+    """Its command could not be executed, or not by its start deadline. See Job.error."""
     JOB_STATE_LOST: _JobState.ValueType  # 6
     """Its supervisor is gone and left no exit record: the host crashed. How it ended is not known."""
     JOB_STATE_QUEUED: _JobState.ValueType  # 7
@@ -60,7 +60,7 @@ JOB_STATE_EXITED: JobState.ValueType  # 3
 JOB_STATE_STOPPED: JobState.ValueType  # 4
 """Ended by jobworker: a user's stop, or a limit such as the timeout. See Job.reason."""
 JOB_STATE_FAILED: JobState.ValueType  # 5
-"""Its command could not be executed. See Job.error."""
+"""Its command could not be executed, or not by its start deadline. See Job.error."""
 JOB_STATE_LOST: JobState.ValueType  # 6
 """Its supervisor is gone and left no exit record: the host crashed. How it ended is not known."""
 JOB_STATE_QUEUED: JobState.ValueType  # 7

@@ -6,7 +6,7 @@ import os
 import pwd
 
 from jobworker.v1.worker_service_pb2 import StartRequest, StartResponse
-from jobworker_lib import aio
+from jobworker_lib import JobStatus, State
 from jobworker_server import convert
 from jobworker_server.call import Call
 from jobworker_server.errors import InvalidRequestError
@@ -15,11 +15,10 @@ from jobworker_server.policy import Operation
 
 
 async def _start(call: Call, request: StartRequest) -> StartResponse:
-    job = await call.finish(_begin(call, request))
-    return StartResponse(job=convert.job_message(await job.status()))
+    return StartResponse(job=convert.job_message(await call.finish(_begin(call, request))))
 
 
-async def _begin(call: Call, request: StartRequest) -> aio.Job:
+async def _begin(call: Call, request: StartRequest) -> JobStatus:
     job = await call.engine.start(
         request.argv,
         cwd=_working_directory(request.cwd),
@@ -29,10 +28,15 @@ async def _begin(call: Call, request: StartRequest) -> aio.Job:
         labels=request.labels,
         owner=call.caller.name,
         request_id=request.request_id or None,
+        priority=request.priority,
+        start_deadline=(
+            convert.seconds("start_deadline", request.start_deadline) if request.HasField("start_deadline") else None
+        ),
         restart=convert.restart(request.restart) if request.HasField("restart") else None,
     )
-    call.log("started", job.id)
-    return job
+    status = await job.status()
+    call.log("queued" if status.state is State.QUEUED else "started", job.id)
+    return status
 
 
 def _working_directory(cwd: str) -> str:

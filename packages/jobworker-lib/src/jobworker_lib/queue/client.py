@@ -1,0 +1,72 @@
+"""An engine's way to the keeper of its state directory: sees to it that there is one while jobs are queued."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from jobworker_lib.detached import spawn
+from jobworker_lib.directory import FILE_MODE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOCK = "keeper.lock"
+PENDING = b"1"
+_PAUSE_SECONDS = 1.0
+
+
+class KeeperClient:
+    """Starts a keeper where none runs.
+
+    ``keeper.lock`` is held by the keeper, and holds a mark while jobs may be queued, so that an engine that is opened,
+    after a reboot for example, need not read the index to know that a keeper is wanted.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._lock = threading.Lock()
+        self._next_look = 0.0
+
+    def mark(self) -> None:
+        """Note that jobs are queued. Only within a transaction of the index: the keeper clears it in one."""
+        descriptor = self._open()
+        try:
+            os.pwrite(descriptor, PENDING, 0)
+        finally:
+            os.close(descriptor)
+
+    def is_marked(self) -> bool:
+        """Whether jobs may be queued."""
+        try:
+            return os.stat(self._state_dir / LOCK).st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def tend(self) -> None:
+        """For who has just seen a queued job: look now and then whether a keeper runs."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next_look:
+                return
+            self._next_look = now + _PAUSE_SECONDS
+        with suppress(OSError):  # whoever looks next tries again
+            self.summon()
+
+    def summon(self) -> None:
+        """Start a keeper unless one runs; its lock is taken here and handed on. OSError where that can't be done."""
+        lock = self._open()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            spawn("jobworker_lib.queue.keeper", self._state_dir, stdin=lock)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(lock)
+
+    def _open(self) -> int:
+        return os.open(self._state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)

@@ -1,0 +1,225 @@
+"""The queue under fire: it goes on without an engine, though its keeper is killed, and no bound is ever exceeded."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from jobworker_lib import Bounds, Engine, Job, State
+from lib_testing import (
+    PATIENCE_SECONDS,
+    SLEEPER,
+    finish,
+    fork_servers,
+    keepers,
+    kill,
+    next_line,
+    program,
+    sh,
+    shims,
+    wait_until,
+)
+
+ONE = Bounds(running=1)
+
+_STARTS = """
+import sys
+from jobworker_lib import Engine
+with Engine(sys.argv[1]) as engine:
+    for _ in range(int(sys.argv[2])):
+        print(engine.start(sys.argv[4:], owner=sys.argv[3]).id, flush=True)
+"""
+_DIES_BEFORE_ITS_JOB_IS_SHOWN = """
+import os, sys
+from jobworker_lib import Engine
+rename = os.rename
+def dying(source, target):
+    if "/new/" in str(source) and "/jobs/" in str(target):
+        os._exit(0)
+    rename(source, target)
+os.rename = dying
+Engine(sys.argv[1]).start(["echo", "shown"])
+"""
+
+
+def recorded(path: Path, name: object) -> list[str]:
+    """A command that writes its name down when it is executed."""
+    return sh('echo "$1" >> "$2"', name, path)
+
+
+def counting(directory: Path) -> list[str]:
+    """A command that writes down how many of its like run beside it, itself included."""
+    script = 'touch "$1/at/$$"; ls "$1/at" | wc -l >> "$1/counts"; sleep 0.05; rm "$1/at/$$"'
+    return sh(script, directory)
+
+
+def wait_for_all(engine: Engine, patience: float = 90.0) -> None:
+    for job in engine.list(state=[State.QUEUED, State.STARTING, State.RUNNING]):
+        job.wait(patience)
+
+
+def test_queue_goes_on_without_an_engine(state_dir: Path, tmp_path: Path) -> None:
+    Engine(state_dir, bounds=ONE).close()
+    with program(_STARTS, state_dir, 5, "ann", *sh('sleep 0.1; echo x >> "$1"', tmp_path / "ran")) as starter:
+        finish(starter)
+    wait_until(lambda: (tmp_path / "ran").exists() and (tmp_path / "ran").read_text() == "x\n" * 5, "all jobs")
+    wait_until(lambda: not keepers(state_dir), "the end of the keeper")
+
+
+@pytest.mark.parametrize("look", ["open", "status", "wait", "list", "start"])
+def test_killed_keeper_is_replaced_by_who_looks(state_dir: Path, look: str) -> None:
+    with Engine(state_dir, bounds=ONE) as engine:
+        first, waiting = engine.start(SLEEPER), engine.start(["true"])
+        wait_until(lambda: keepers(state_dir), "a keeper")
+        (keeper,) = keepers(state_dir)
+        kill(keeper)
+        first.stop()
+        if look == "open":
+            Engine(state_dir).close()
+        elif look == "start":
+            engine.start(["true"])
+        elif look == "wait":
+            assert waiting.wait(PATIENCE_SECONDS).exit_code == 0
+        else:
+            wait_until(lambda: waiting.status() if look == "status" else engine.list(), "a look")
+        wait_until(lambda: _exit_code(waiting) == 0, "the end of the job that waited")
+
+
+def _exit_code(job: Job) -> int | None:
+    return job.status().exit_code
+
+
+def test_keeper_that_is_killed_again_and_again_starts_each_job_once(state_dir: Path, tmp_path: Path) -> None:
+    chosen = random.Random(11)  # noqa: S311  # to be repeated, not to be secret
+    over = threading.Event()
+
+    def kill_keepers() -> None:
+        while not over.wait(chosen.uniform(0.05, 0.4)):
+            for pid in keepers(state_dir):
+                kill(pid)
+
+    with Engine(state_dir, bounds=Bounds(running=2)) as engine:
+        killer = threading.Thread(target=kill_keepers)
+        killer.start()
+        try:
+            jobs = [engine.start(recorded(tmp_path / "ran", number)) for number in range(60)]
+            ends = Counter(job.wait(90).describe() for job in jobs)
+        finally:
+            over.set()
+            killer.join()
+    assert ends == {"exited (exit code: 0)": 60}
+    assert Counter((tmp_path / "ran").read_text().split()) == {str(number): 1 for number in range(60)}
+
+
+def test_fork_server_and_shims_that_are_killed_cost_their_own_job_only(state_dir: Path) -> None:
+    with Engine(state_dir, bounds=ONE) as engine:
+        first, waiting = engine.start(SLEEPER), engine.start(["true"])
+        for pid in fork_servers(state_dir) + shims(state_dir):
+            kill(pid)
+        assert waiting.wait(PATIENCE_SECONDS).exit_code == 0
+        assert first.status().state is State.LOST
+
+
+def test_engines_that_start_at_once_never_exceed_the_bounds(state_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "at").mkdir()
+    Engine(state_dir, bounds=Bounds(running=3, running_per_owner=2)).close()
+    with ExitStack() as programs:
+        starters = [
+            programs.enter_context(program(_STARTS, state_dir, 12, owner, *counting(tmp_path)))
+            for owner in ("ann", "bob", "ann", "carol")
+        ]
+        for starter in starters:
+            finish(starter)
+        with Engine(state_dir) as engine:
+            wait_for_all(engine)
+            assert {job.status().exit_code for job in engine.list()} == {0}
+            assert len(engine.list()) == 48
+    counts = list(map(int, (tmp_path / "counts").read_text().split()))
+    assert len(counts) == 48
+    assert max(counts) == 3
+
+
+def test_bound_of_an_owner_holds_across_engines(state_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "at").mkdir()
+    Engine(state_dir, bounds=Bounds(running_per_owner=2)).close()
+    with ExitStack() as programs:
+        command = counting(tmp_path)
+        starters = [programs.enter_context(program(_STARTS, state_dir, 8, "ann", *command)) for _ in range(3)]
+        for starter in starters:
+            finish(starter)
+        with Engine(state_dir) as engine:
+            wait_for_all(engine)
+    assert max(map(int, (tmp_path / "counts").read_text().split())) == 2
+
+
+@pytest.mark.timeout(300)
+def test_a_thousand_jobs_run_once_each_in_the_order_of_their_priorities(state_dir: Path, tmp_path: Path) -> None:
+    chosen = random.Random(5)  # noqa: S311  # to be repeated, not to be secret
+    with Engine(state_dir, bounds=ONE) as engine:
+        first = engine.start(SLEEPER)
+        asked = [(chosen.randint(-2, 2), number) for number in range(1000)]
+        for priority, number in asked:
+            engine.start(recorded(tmp_path / "ran", f"{priority} {number}"), priority=priority)
+        first.stop()
+        wait_for_all(engine, 240)
+    expected = [f"{priority} {number}" for priority, number in sorted(asked, key=lambda job: (-job[0], job[1]))]
+    assert (tmp_path / "ran").read_text().splitlines() == expected
+
+
+def test_queue_is_kept_over_a_reboot(state_dir: Path) -> None:
+    """All processes are gone, and the index and the event log are from before; the lock of who ran is free."""
+    with Engine(state_dir, bounds=ONE) as engine:
+        first, waiting = engine.start(SLEEPER), engine.start(["echo", "after"])
+    for pid in keepers(state_dir) + fork_servers(state_dir) + shims(state_dir):
+        kill(pid)
+    for path in (state_dir / "index.db", state_dir / "index.db-wal", state_dir / "index.db-shm"):
+        path.unlink(missing_ok=True)
+    head = state_dir / "events" / "head"
+    head.write_text(head.read_text().replace(head.read_text().split()[1], "0" * 36))
+    with Engine(state_dir) as engine:
+        assert engine.get(waiting.id).wait(PATIENCE_SECONDS).exit_code == 0
+        assert engine.get(first.id).status().state is State.LOST
+
+
+def test_job_whose_starter_died_before_it_was_shown_waits_still(state_dir: Path) -> None:
+    with Engine(state_dir, bounds=ONE) as engine:
+        first = engine.start(SLEEPER)
+        with program(_DIES_BEFORE_ITS_JOB_IS_SHOWN, state_dir) as starter:
+            finish(starter)
+        wait_until(lambda: len(engine.list(state="queued")) == 1, "the job")
+        (job,) = engine.list(state="queued")
+        first.stop()
+        assert job.wait(PATIENCE_SECONDS).exit_code == 0
+
+
+def test_keeper_ends_where_its_directory_is_removed(state_dir: Path, tmp_path: Path) -> None:
+    with Engine(state_dir, bounds=ONE) as engine:
+        engine.start(SLEEPER)
+        engine.start(["true"])
+        wait_until(lambda: keepers(state_dir), "a keeper")
+        (keeper,) = keepers(state_dir)
+    state_dir.rename(tmp_path / "moved")
+    wait_until(lambda: not _is_alive(keeper), "the end of the keeper")
+    (tmp_path / "moved").rename(state_dir)
+
+
+def _is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_only_one_keeper_at_a_time(state_dir: Path) -> None:
+    Engine(state_dir, bounds=ONE).close()
+    with ExitStack() as programs:
+        starters = [programs.enter_context(program(_STARTS, state_dir, 3, "ann", *SLEEPER)) for _ in range(4)]
+        for starter in starters:
+            next_line(starter)
+        for starter in starters:
+            finish(starter)
+        assert len(keepers(state_dir)) == 1
+        assert json.loads((state_dir / "bounds.json").read_text())["running"] == 1
