@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from jobworker_lib.start_options import StartOptions
     from jobworker_lib.status import JobStatus, State
 
+__all__ = ["Attachment", "Engine", "Job"]
+
 T = TypeVar("T")
 
 
@@ -132,10 +134,10 @@ class Job:
         """As :meth:`jobworker_lib.Job.set_timeout`."""
         await _until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
 
-    async def attach(self, *, watch_only: bool = False) -> Attachment:
+    async def attach(self, *, watch_only: bool = False, **options: Unpack[OutputOptions]) -> Attachment:
         """As :meth:`jobworker_lib.Job.attach`, with its errors."""
-        job_input = await asyncio.to_thread(self._core.attach, self.id, watch_only=watch_only)
-        return Attachment(self._core, self, job_input)
+        ways = await asyncio.to_thread(self._core.attach, self.id, watch_only=watch_only, **options)
+        return Attachment(self._core, self, *ways)
 
     async def delete(self) -> None:
         """As :meth:`jobworker_lib.Job.delete`."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Self
 
 from jobworker_lib.errors import InputClosedError
 from jobworker_lib.waiting import until_async
+from jobworker_lib.watcher import Change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -16,16 +18,18 @@ if TYPE_CHECKING:
     from jobworker_lib.core import Core
     from jobworker_lib.input import JobInput
     from jobworker_lib.output.chunk import Chunk
+    from jobworker_lib.output.reader import OutputReader
     from jobworker_lib.terminal import TerminalSize
 
 
 class Attachment:
     """As :class:`jobworker_lib.Attachment`, awaited; one task may write while others read or wait."""
 
-    def __init__(self, core: Core, job: Job, job_input: JobInput | None) -> None:
+    def __init__(self, core: Core, job: Job, job_input: JobInput | None, reader: OutputReader) -> None:
         self._core = core
         self.job = job
         self._input = job_input
+        self._reader = reader
         self._writing = asyncio.Lock()
         self._waiters: set[asyncio.Event] = set()
 
@@ -67,16 +71,21 @@ class Attachment:
         while not job_input.is_closed():
             await self._wait(job_input, loop.add_reader, loop.remove_reader)
 
-    def output(self, **options: Any) -> AsyncGenerator[Chunk, None]:
-        """As :meth:`jobworker_lib.aio.Job.output`."""
-        return self.job.output(**options)
+    async def output(self) -> AsyncGenerator[Chunk, None]:
+        """As :meth:`jobworker_lib.Attachment.output`."""
+        async with aclosing(self.output_batches()) as batches:
+            async for batch in batches:
+                for chunk in batch:
+                    yield chunk
 
-    def output_batches(self, **options: Any) -> AsyncGenerator[list[Chunk], None]:
-        """As :meth:`jobworker_lib.aio.Job.output_batches`."""
-        return self.job.output_batches(**options)
+    async def output_batches(self) -> AsyncGenerator[list[Chunk], None]:
+        """As :meth:`jobworker_lib.Attachment.output_batches`."""
+        while batch := await until_async(self._core, self.job.id, self._reader.next_batch, Change.OUTPUT):
+            yield batch
 
     async def close(self) -> None:
         """As :meth:`jobworker_lib.Attachment.close`; tasks that wait in :meth:`write` are woken."""
+        self._reader.close()
         if self._input is None or self._input.fileno() < 0:
             return
         loop = asyncio.get_running_loop()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from jobworker_lib.errors import InputClosedError
 from jobworker_lib.waiting import until
+from jobworker_lib.watcher import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from jobworker_lib.engine import Job
     from jobworker_lib.input import JobInput
     from jobworker_lib.output.chunk import Chunk
+    from jobworker_lib.output.reader import OutputReader
     from jobworker_lib.terminal import TerminalSize
 
 
@@ -27,10 +29,11 @@ class Attachment:
     reads the output.
     """
 
-    def __init__(self, core: Core, job: Job, job_input: JobInput | None) -> None:
+    def __init__(self, core: Core, job: Job, job_input: JobInput | None, reader: OutputReader) -> None:
         self._core = core
         self.job = job
         self._input = job_input
+        self._reader = reader
 
     def __enter__(self) -> Self:
         return self
@@ -78,16 +81,19 @@ class Attachment:
         job_input = self._writable()
         until(self._core, self.job.id, lambda: job_input.poll_resize(size))
 
-    def output(self, **options: Any) -> Iterator[Chunk]:
-        """As :meth:`jobworker_lib.Job.output`."""
-        return self.job.output(**options)
+    def output(self) -> Iterator[Chunk]:
+        """The job's output until it has ended. To be iterated once, or on from where it was left."""
+        for batch in self.output_batches():
+            yield from batch
 
-    def output_batches(self, **options: Any) -> Iterator[list[Chunk]]:
-        """As :meth:`jobworker_lib.Job.output_batches`."""
-        return self.job.output_batches(**options)
+    def output_batches(self) -> Iterator[list[Chunk]]:
+        """As :meth:`output`, but all that is there at once, at most 1 MiB of data a batch."""
+        while batch := until(self._core, self.job.id, self._reader.next_batch, Change.OUTPUT):
+            yield batch
 
     def close(self) -> None:
         """Leave the job as it is, running and its input open. A thread that waits in :meth:`write` is woken."""
+        self._reader.close()
         if self._input is not None:
             self._input.close()
 

@@ -133,10 +133,17 @@ class Core:
             return True
         return self.poll_control(job_id, {"do": "timeout", "timeout": timeout})
 
-    def attach(self, job_id: str, *, watch_only: bool) -> JobInput | None:
-        """A way to write to the job; None where only its output is wanted. NoInputError, JobNotFoundError."""
-        status = self._store.status(job_id)
-        return None if watch_only else JobInput(self, status)
+    def attach(
+        self, job_id: str, *, watch_only: bool, **options: Unpack[OutputOptions]
+    ) -> tuple[JobInput | None, OutputReader]:
+        """A way to write to the job, unless it is only watched, and a reader that begins by what is there now.
+
+        InvalidArgumentError, NoInputError, JobNotFoundError.
+        """
+        reader = self.reader(job_id, **options)
+        job_input = None if watch_only else JobInput(self, self._store.status(job_id))
+        reader.begin()
+        return job_input, reader
 
     def poll_control(self, job_id: str, request: dict[str, object], descriptors: Sequence[int] = ()) -> bool | None:
         """Ask the job's shim for something: True, once it has done it. JobNotRunningError."""

@@ -185,17 +185,22 @@ class Job:
         """
         _until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
 
-    def attach(self, *, watch_only: bool = False) -> Attachment:
+    def attach(self, *, watch_only: bool = False, **options: Unpack[OutputOptions]) -> Attachment:
         """Join the job: write to its standard input or terminal, and see its output.
 
-        It may be starting still, or have ended: then it takes no input any more. ``watch_only`` is for who only wants
-        its output, which every job has.
+        It may be starting still, or have ended: then it takes no input any more.
+
+        Args:
+            watch_only: want nothing but its output, which every job has.
+            options: which part of its output, see :class:`jobworker_lib.OutputOptions`; ``tail=0`` is what comes from
+                now on.
 
         Raises:
+            InvalidArgumentError: an option can't be used.
             NoInputError: the job was started without ``stdin`` and ``terminal``.
             JobNotFoundError: the job was deleted.
         """
-        return Attachment(self._core, self, self._core.attach(self.id, watch_only=watch_only))
+        return Attachment(self._core, self, *self._core.attach(self.id, watch_only=watch_only, **options))
 
     def delete(self) -> None:
         """Remove the ended job with its output. JobRunningError, JobNotFoundError."""
