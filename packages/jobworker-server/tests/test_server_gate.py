@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -18,8 +19,9 @@ from jobworker.v1.worker_service_pb2 import QueryStatusRequest, QueryStatusRespo
 from jobworker_lib import aio
 from jobworker_server import service
 from jobworker_server.call import Call
+from jobworker_server.conversation import Conversation
 from jobworker_server.credentials import CredentialFiles
-from jobworker_server.gate import Rpc, Stream, Unary
+from jobworker_server.gate import Duplex, Rpc, Stream, Unary
 from jobworker_server.listening import Address
 from jobworker_server.policy import Operation
 from jobworker_server.server import Server
@@ -34,14 +36,17 @@ def test_each_method_of_the_api_is_served_with_its_types() -> None:
     for name, method in METHODS.items():
         rpc = service.RPCS[name]
         assert rpc.request.DESCRIPTOR is method.input_type
-        assert isinstance(rpc, Stream if method.server_streaming else Unary)
+        kinds = {(False, False): Unary, (False, True): Stream, (True, True): Duplex}
+        assert isinstance(rpc, kinds[method.client_streaming, method.server_streaming])
 
 
 def test_each_method_of_the_api_has_an_operation_of_its_own() -> None:
-    assert {rpc.operation for rpc in service.RPCS.values()} == set(Operation)
+    assert {rpc.operation for rpc in service.RPCS.values()} == set(Operation) - {Operation.INPUT}, (
+        "that is Attach's too"
+    )
 
 
-@pytest.mark.parametrize("kind", [Unary, Stream])
+@pytest.mark.parametrize("kind", [Unary, Stream, Duplex])
 def test_an_rpc_can_not_be_made_without_its_operation(kind: type[object]) -> None:
     assert inspect.signature(kind).parameters["operation"].default is inspect.Parameter.empty
 
@@ -82,7 +87,7 @@ async def call(channel: grpc.aio.Channel, method: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("method", ["/jobworker.v1.WorkerService/Attach", "/jobworker.v1.Other/Start", "/", "/a"])
+@pytest.mark.parametrize("method", ["/jobworker.v1.WorkerService/Restart", "/jobworker.v1.Other/Start", "/", "/a"])
 def test_a_method_that_is_not_in_the_table_does_not_exist(run: Callable[[Work, str], None], method: str) -> None:
     with failing() as failure:
         run(lambda channel: call(channel, method), "full")
@@ -98,7 +103,23 @@ async def _fault_in_stream(_call: Call, _request: Message, send: Callable[[Messa
     raise RuntimeError("the details\nof the fault")
 
 
+async def _fault_in_conversation(_call: Call, conversation: Conversation[Any, Any]) -> None:
+    await conversation.during(_receive_for_ever(conversation), _fault_in_talk(conversation))
+
+
+async def _receive_for_ever(conversation: Conversation[Any, Any]) -> None:
+    while await conversation.receive() is not None:
+        pass
+    await asyncio.Event().wait()
+
+
+async def _fault_in_talk(conversation: Conversation[Any, Any]) -> None:
+    await conversation.send(QueryStatusResponse())
+    raise RuntimeError("the details\nof the fault")
+
+
 FAULTS: dict[str, Rpc] = {
+    "duplex": Duplex(Operation.QUERY, QueryStatusRequest, _fault_in_conversation),
     "unary": Unary(Operation.QUERY, QueryStatusRequest, _fault),
     "stream": Stream(Operation.QUERY, QueryStatusRequest, _fault_in_stream),
 }

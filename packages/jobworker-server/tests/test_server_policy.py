@@ -29,6 +29,7 @@ def test_a_built_in_role_has_the_scopes_of_its_row(
         **dict.fromkeys(CHANGES, changes),
         **dict.fromkeys(LOOKS, looks),
         Operation.OUTPUT: output,
+        Operation.INPUT: changes,
     }
     assert {operation: BUILT_IN[role].get(operation, Scope.NONE) for operation in Operation} == expected
 

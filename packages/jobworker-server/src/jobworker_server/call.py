@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from jobworker_lib import JobNotFoundError, aio
 from jobworker_server.errors import InvalidRequestError
 from jobworker_server.identity import Identity
 from jobworker_server.lifetime import Lifetime
-from jobworker_server.policy import Scope
+from jobworker_server.policy import Operation, Scope
 
 T = TypeVar("T")
 
@@ -27,9 +27,19 @@ class Call:
     caller: Identity
     scope: Scope
     """Whose jobs this operation may be done on."""
+    scope_of: Callable[[Operation], Scope]
+    """Whose jobs another operation may be done on. Raises PermissionDeniedError where on nobody's."""
     lifetime: Lifetime
     unfinished: set[asyncio.Task[object]]
     """What runs to its end although its caller may be gone."""
+
+    def doing(self, operation: Operation) -> Call:
+        """The same call as one that does something else, too.
+
+        Raises:
+            PermissionDeniedError: the caller may not do that.
+        """
+        return replace(self, scope=self.scope_of(operation))
 
     async def job(self, job_id: str) -> aio.Job:
         """The job of this id.

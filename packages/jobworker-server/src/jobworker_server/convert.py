@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2
-from jobworker_lib import Attempt, Chunk, JobStatus, Limits, Reason, RestartPolicy, State
+from jobworker_lib import Attempt, Chunk, JobStatus, Limits, Reason, RestartPolicy, State, TerminalSize
 from jobworker_server.errors import InvalidRequestError
 
 STATES = {
@@ -61,6 +61,8 @@ def job_message(status: JobStatus) -> job_pb2.Job:
         reason=REASONS[status.reason] if status.reason else job_pb2.EXIT_REASON_UNSPECIFIED,
         error=_text(status.error or ""),
         output_bytes=status.output_bytes,
+        stdin=status.stdin,
+        tty=status.tty,
         priority=status.priority,
         restart=_restart_message(status.restart),
         attempts=map(_attempt_message, status.attempts),
@@ -69,16 +71,22 @@ def job_message(status: JobStatus) -> job_pb2.Job:
 
 def output_messages(batch: Iterable[Chunk]) -> Iterator[worker_service_pb2.GetOutputResponse]:
     """A batch of output, in as few messages as can be sent."""
+    for chunks in output_chunks(batch):
+        yield worker_service_pb2.GetOutputResponse(chunks=chunks)
+
+
+def output_chunks(batch: Iterable[Chunk]) -> Iterator[list[output_pb2.OutputChunk]]:
+    """A batch of output, each part of it small enough for a message."""
     chunks: list[output_pb2.OutputChunk] = []
     weight = 0
     for chunk in batch:
         weight += len(chunk.data) + _WEIGHT_OF_CHUNK
         if chunks and weight > _LARGEST_OUTPUT_MESSAGE:
-            yield worker_service_pb2.GetOutputResponse(chunks=chunks)
+            yield chunks
             chunks, weight = [], len(chunk.data) + _WEIGHT_OF_CHUNK
         chunks.append(_chunk_message(chunk))
     if chunks:
-        yield worker_service_pb2.GetOutputResponse(chunks=chunks)
+        yield chunks
 
 
 def seconds(field: str, duration: Duration) -> float:
@@ -90,6 +98,11 @@ def seconds(field: str, duration: Duration) -> float:
     if duration.seconds < 0 or not 0 <= duration.nanos < 1_000_000_000:
         raise InvalidRequestError(field, "give a duration of 0 or more")
     return duration.seconds + duration.nanos / 1e9
+
+
+def terminal(message: worker_service_pb2.TerminalSize) -> TerminalSize:
+    """The size of a terminal in a request."""
+    return TerminalSize(message.rows, message.columns)
 
 
 def limits(message: job_pb2.Limits) -> Limits:

@@ -20,6 +20,8 @@ from jobworker_lib import (
     JobNotRunningError,
     JobRunningError,
     LimitNotEnforceableError,
+    NoInputError,
+    NoTerminalError,
     QuotaExceededError,
     StartError,
     WorkingDirectoryError,
@@ -42,6 +44,8 @@ _ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     InvalidArgumentError: (_INVALID_ARGUMENT, "INVALID_ARGUMENT"),
     JobNotFoundError: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
     JobNotRunningError: (_FAILED_PRECONDITION, "JOB_NOT_RUNNING"),
+    NoInputError: (_FAILED_PRECONDITION, "NO_INPUT"),
+    NoTerminalError: (_FAILED_PRECONDITION, "NO_TERMINAL"),
     JobRunningError: (_FAILED_PRECONDITION, "JOB_RUNNING"),
     LimitNotEnforceableError: (_FAILED_PRECONDITION, "LIMIT_NOT_ENFORCEABLE"),
     QuotaExceededError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"),
@@ -51,6 +55,8 @@ _ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     ArgumentsTooLongError: (_INVALID_ARGUMENT, "ARGUMENTS_TOO_LONG"),
     StartError: (_FAILED_PRECONDITION, "START_FAILED"),
 }
+
+_OF_ONE_JOB = (JobNotFoundError, JobNotRunningError, JobRunningError, NoInputError, NoTerminalError, StartError)
 
 # A message is sent up to three times: as a percent-encoded header, which can triple it, and in the base64 of the
 # details. Clients refuse headers over 8 KiB.
@@ -81,7 +87,7 @@ def _status(code: grpc.StatusCode, reason: str, error: Exception, **metadata: st
 
 
 def _error_info(reason: str, error: Exception, metadata: dict[str, str]) -> ErrorInfo:
-    if isinstance(error, JobNotFoundError | JobNotRunningError | JobRunningError | StartError):
+    if isinstance(error, _OF_ONE_JOB):
         metadata["job_id"] = _bounded(error.job_id)
     if isinstance(error, LimitNotEnforceableError):
         metadata["limit"] = error.limit

@@ -1,6 +1,7 @@
 """What every call passes: identity, policy and the answer to errors, for unary and streaming RPCs alike.
 
-An RPC is served only as a :class:`Unary` or :class:`Stream`, neither of which can be made without its operation.
+An RPC is served only as a :class:`Unary`, :class:`Stream` or :class:`Duplex`, none of which can be made without its
+operation.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -19,6 +21,7 @@ from google.protobuf.message import Message
 from jobworker_lib import aio
 from jobworker_server import identity
 from jobworker_server.call import Call
+from jobworker_server.conversation import Conversation
 from jobworker_server.error_status import internal_status, status_of
 from jobworker_server.errors import PermissionDeniedError, UnauthenticatedError
 from jobworker_server.lifetime import Lifetimes
@@ -52,9 +55,10 @@ class Gate:
         """The call, where it may be made; whatever goes wrong in it is answered to the client here."""
         try:
             caller = identity.identify(context.auth_context())
-            scope = allowed_scope(self._policy, caller.role, operation)
+            scope_of = partial(allowed_scope, self._policy, caller.role)
+            scope = scope_of(operation)
             async with self._lifetimes.of(caller) as lifetime:
-                yield Call(self._engine, caller, scope, lifetime, self.unfinished)
+                yield Call(self._engine, caller, scope, scope_of, lifetime, self.unfinished)
         except Exception as error:  # noqa: BLE001  whatever it is, the client is answered, and a fault of ours logged
             await _refuse(context, operation, error)
 
@@ -105,7 +109,28 @@ class Stream(Generic[RequestT, ResponseT]):
         )
 
 
-Rpc = Unary[Any, Any] | Stream[Any, Any]
+@dataclass(frozen=True, slots=True)
+class Duplex(Generic[RequestT, ResponseT]):
+    """An RPC of many requests and responses, at the same time."""
+
+    operation: Operation
+    """What it does whatever is asked; what else it does, the call is to be asked for: see :meth:`Call.doing`."""
+    request: type[RequestT]
+    answer: Callable[[Call, Conversation[RequestT, ResponseT]], Awaitable[None]]
+
+    def handler(self, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
+        """What gRPC calls, behind the gate."""
+
+        async def call(_requests: object, context: Context) -> None:
+            async with gate.admit(self.operation, context) as admitted:
+                await self.answer(admitted, Conversation(context, admitted.lifetime))
+
+        return grpc.stream_stream_rpc_method_handler(
+            call, request_deserializer=self.request.FromString, response_serializer=_serialize
+        )
+
+
+Rpc = Unary[Any, Any] | Stream[Any, Any] | Duplex[Any, Any]
 
 
 def _serialize(message: Message) -> bytes:

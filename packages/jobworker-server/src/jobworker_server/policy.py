@@ -9,7 +9,7 @@ from jobworker_server.errors import PermissionDeniedError
 
 
 class Operation(StrEnum):
-    """What a call does; each RPC is one of these."""
+    """What a call does; each RPC is one of these, and Attach may be two of them."""
 
     START = "start"
     STOP = "stop"
@@ -20,6 +20,7 @@ class Operation(StrEnum):
     LIST = "list"
     WAIT = "wait"
     OUTPUT = "output"
+    INPUT = "input"
 
 
 class Scope(Enum):
@@ -40,7 +41,7 @@ _FULL = dict.fromkeys(Operation, Scope.ANY)
 BUILT_IN: Policy = {
     "full": _FULL,
     "admin": _FULL,
-    "user": dict.fromkeys((Operation.START, *_CHANGES, *_LOOKS, Operation.OUTPUT), Scope.OWN),
+    "user": dict.fromkeys(Operation, Scope.OWN),
     "readonly": dict.fromkeys((*_LOOKS, Operation.OUTPUT), Scope.ANY),
     "observer": dict.fromkeys(_LOOKS, Scope.ANY),
 }
@@ -70,4 +71,5 @@ _VERBS = {
     Operation.LIST: "list jobs",
     Operation.WAIT: "wait for jobs",
     Operation.OUTPUT: "read the output of jobs",
+    Operation.INPUT: "write to jobs",
 }

@@ -730,17 +730,26 @@ class AttachRequest(_message.Message):
     INPUT_FIELD_NUMBER: _builtins.int
     END_OF_INPUT_FIELD_NUMBER: _builtins.int
     RESIZE_FIELD_NUMBER: _builtins.int
+    DETACH_FIELD_NUMBER: _builtins.int
     input: _builtins.bytes
     """Bytes for the job's standard input or terminal. The server takes no more than the job does."""
     end_of_input: _builtins.bool
-    """The job's standard input ends here. On a terminal, send the character Ctrl-D instead. Always true."""
+    """The job's standard input ends here, for every client: after all that was sent before. Refused where the job has a
+    terminal: send the character Ctrl-D instead. Always true.
+    """
+    detach: _builtins.bool
+    """This client leaves: the call ends, with OK, when the job has taken all input that was sent before. A client that just
+    goes away may lose some of it. Always true.
+    """
     @_builtins.property
     def start(self) -> Global___AttachStart:
         """Which job to join, and how."""
 
     @_builtins.property
     def resize(self) -> Global___TerminalSize:
-        """The client's terminal has this size now."""
+        """The job's terminal is to have this size from now on. The first one of a call has programs that fill the screen draw
+        it anew even where the size is what it was.
+        """
 
     def __init__(
         self,
@@ -749,12 +758,13 @@ class AttachRequest(_message.Message):
         input: _builtins.bytes = ...,
         end_of_input: _builtins.bool = ...,
         resize: Global___TerminalSize | None = ...,
+        detach: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_of_input", b"end_of_input", "input", b"input", "request", b"request", "resize", b"resize", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detach", b"detach", "end_of_input", b"end_of_input", "input", b"input", "request", b"request", "resize", b"resize", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_of_input", b"end_of_input", "input", b"input", "request", b"request", "resize", b"resize", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detach", b"detach", "end_of_input", b"end_of_input", "input", b"input", "request", b"request", "resize", b"resize", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["start", "input", "end_of_input", "resize"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["start", "input", "end_of_input", "resize", "detach"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -773,7 +783,9 @@ class AttachStart(_message.Message):
     job_id: _builtins.str
     """The job's id."""
     input: _builtins.bool
-    """Whether this client will send input; otherwise it only watches. Needs a job with a standard input or a terminal."""
+    """Whether this client will send input or sizes; otherwise it only watches. Needs a job with a standard input or a
+    terminal, and a role that may write to it.
+    """
     offset: _builtins.int
     """Bytes from the start of the output, both streams together."""
     tail_lines: _builtins.int
@@ -804,23 +816,29 @@ class AttachResponse(_message.Message):
 
     CHUNKS_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
+    INPUT_CLOSED_FIELD_NUMBER: _builtins.int
+    input_closed: _builtins.bool
+    """The job takes no more input: it has closed it, a client has, or the job has ended. Sent at most once, and only to a
+    client that sends input; what it sends after that is dropped.
+    """
     @_builtins.property
     def chunks(self) -> _containers.RepeatedCompositeFieldContainer[_output_pb2.OutputChunk]:
         """In order of arrival."""
 
     @_builtins.property
     def job(self) -> _job_pb2.Job:
-        """The job: running in the first response, ended in the last one; not set in others."""
+        """The job: as it is when the call begins in the first response, ended in the last one; not set in others."""
 
     def __init__(
         self,
         *,
         chunks: _abc.Iterable[_output_pb2.OutputChunk] | None = ...,
         job: _job_pb2.Job | None = ...,
+        input_closed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "job", b"job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "input_closed", b"input_closed", "job", b"job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

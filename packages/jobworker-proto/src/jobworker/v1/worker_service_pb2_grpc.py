@@ -185,8 +185,9 @@ class WorkerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Attach(self, request_iterator, context):
-        """Joins a running job: streams its output as GetOutput does, and takes input for it. A client that goes away leaves the
-        job as it is, and its input open. Any number of clients may be attached.
+        """Joins a job: streams its output as GetOutput does until it has ended, and takes input for it. A client that goes
+        away leaves the job as it is, running and its input open. Any number of clients may be attached; what they send at
+        the same time is mixed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -67,8 +67,9 @@ class WorkerServiceStub:
     Update: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.UpdateRequest, _worker_service_pb2.UpdateResponse]
     """Changes what can be changed of a job that has not ended: its timeout."""
     Attach: _grpc.StreamStreamMultiCallable[_worker_service_pb2.AttachRequest, _worker_service_pb2.AttachResponse]
-    """Joins a running job: streams its output as GetOutput does, and takes input for it. A client that goes away leaves the
-    job as it is, and its input open. Any number of clients may be attached.
+    """Joins a job: streams its output as GetOutput does until it has ended, and takes input for it. A client that goes
+    away leaves the job as it is, running and its input open. Any number of clients may be attached; what they send at
+    the same time is mixed.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.WatchRequest, _worker_service_pb2.WatchResponse]
     """Streams what happens to jobs, in order, from now or from where an earlier stream ended."""
@@ -112,8 +113,9 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     Update: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.UpdateRequest, _worker_service_pb2.UpdateResponse]  # type: ignore[assignment]
     """Changes what can be changed of a job that has not ended: its timeout."""
     Attach: _aio.StreamStreamMultiCallable[_worker_service_pb2.AttachRequest, _worker_service_pb2.AttachResponse]  # type: ignore[assignment]
-    """Joins a running job: streams its output as GetOutput does, and takes input for it. A client that goes away leaves the
-    job as it is, and its input open. Any number of clients may be attached.
+    """Joins a job: streams its output as GetOutput does until it has ended, and takes input for it. A client that goes
+    away leaves the job as it is, running and its input open. Any number of clients may be attached; what they send at
+    the same time is mixed.
     """
     Watch: _aio.UnaryStreamMultiCallable[_worker_service_pb2.WatchRequest, _worker_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Streams what happens to jobs, in order, from now or from where an earlier stream ended."""
@@ -214,8 +216,9 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_worker_service_pb2.AttachRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.AttachResponse], _abc.AsyncIterator[_worker_service_pb2.AttachResponse]]:
-        """Joins a running job: streams its output as GetOutput does, and takes input for it. A client that goes away leaves the
-        job as it is, and its input open. Any number of clients may be attached.
+        """Joins a job: streams its output as GetOutput does until it has ended, and takes input for it. A client that goes
+        away leaves the job as it is, running and its input open. Any number of clients may be attached; what they send at
+        the same time is mixed.
         """
 
     @_abc_1.abstractmethod

@@ -32,6 +32,8 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         start_deadline=(
             convert.seconds("start_deadline", request.start_deadline) if request.HasField("start_deadline") else None
         ),
+        stdin=request.stdin,
+        terminal=convert.terminal(request.terminal) if request.HasField("terminal") else None,
         restart=convert.restart(request.restart) if request.HasField("restart") else None,
     )
     status = await job.status()
