@@ -65,6 +65,9 @@ class ScriptedService(WorkerServiceServicer):
     def Update(self, request: api.UpdateRequest, context: grpc.ServicerContext) -> Any:
         return self._answer("Update", request, context, lambda *_: api.UpdateResponse(job=self._job(request.job_id)))
 
+    def Attach(self, requests: Iterator[api.AttachRequest], context: grpc.ServicerContext) -> Iterator[Any]:
+        yield from self._answer("Attach", requests, context, self._attach)
+
     def requests_of(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
 
@@ -85,6 +88,15 @@ class ScriptedService(WorkerServiceServicer):
     def _output(self, _request: Any, _context: grpc.ServicerContext) -> Iterator[api.GetOutputResponse]:
         for batch in self.batches:
             yield api.GetOutputResponse(chunks=batch)
+
+    def _attach(self, requests: Iterator[api.AttachRequest], _context: grpc.ServicerContext) -> Iterator[Any]:
+        """The job as it is, its output, and how it ended."""
+        start = next(requests)
+        self.requests.append(start)
+        yield api.AttachResponse(job=self._job(start.start.job_id))
+        for batch in self.batches:
+            yield api.AttachResponse(chunks=batch)
+        yield api.AttachResponse(job=self.jobs[-1])
 
 
 class ScriptedServer:

@@ -28,6 +28,7 @@ from jobworker.v1 import worker_service_pb2 as api
 from jobworker.v1.worker_service_pb2_grpc import WorkerServiceStub
 from jobworker_cli import convert, diagnosis, rpc_errors
 from jobworker_cli.address import Address
+from jobworker_cli.attachment import Attachment
 from jobworker_cli.channel import open_channel
 from jobworker_cli.credentials import Credentials
 from jobworker_cli.errors import (
@@ -38,12 +39,23 @@ from jobworker_cli.errors import (
     NoAnswerError,
     OutputInterruptedError,
 )
-from jobworker_cli.models import DEFAULT_GRACE_SECONDS, Chunk, Job, JobState, RestartPolicy, Stream
+from jobworker_cli.models import DEFAULT_GRACE_SECONDS, Chunk, Job, JobState, RestartPolicy, Stream, TerminalSize
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Chunk", "Client", "ClientError", "Credentials", "Job", "JobState", "RestartPolicy", "Stream"]
+__all__ = [
+    "Attachment",
+    "Chunk",
+    "Client",
+    "ClientError",
+    "Credentials",
+    "Job",
+    "JobState",
+    "RestartPolicy",
+    "Stream",
+    "TerminalSize",
+]
 
 _WAIT_CALL_SECONDS = 60.0
 _WAIT_OUTAGE_SECONDS = 30.0
@@ -95,6 +107,8 @@ class Client:
         env: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        stdin: bool = False,
+        terminal: TerminalSize | None = None,
         restart: RestartPolicy | None = None,
         priority: int = 0,
         start_deadline: float | None = None,
@@ -107,6 +121,8 @@ class Client:
             env: added to a clean default environment.
             labels: to find the job by.
             timeout: seconds that the job may run; None: for ever.
+            stdin: give it a standard input, to write to it with ``attach``; otherwise it reads the end of file.
+            terminal: give it a terminal of this size, which is its input, too.
             restart: when to execute the command again; None: never.
             priority: -1000 to 1000; of jobs that wait for their turn, that with the highest is started first.
             start_deadline: seconds within which it must be started; None: it may wait for ever.
@@ -120,7 +136,11 @@ class Client:
         _require_text("cwd", [cwd])
         _require_text("env", [*(env or {}), *(env or {}).values()])
         _require_text("labels", [*(labels or {}), *(labels or {}).values()])
-        request = api.StartRequest(argv=argv, cwd=cwd, env=env, labels=labels, request_id=str(uuid.uuid4()))
+        request = api.StartRequest(
+            argv=argv, cwd=cwd, env=env, labels=labels, request_id=str(uuid.uuid4()), stdin=stdin
+        )
+        if terminal is not None:
+            request.terminal.rows, request.terminal.columns = terminal.rows, terminal.columns
         if timeout is not None:
             request.timeout.CopyFrom(convert.duration("timeout", timeout))
         request.priority = convert.int32("priority", priority)
@@ -129,6 +149,38 @@ class Client:
         if restart is not None:
             request.restart.CopyFrom(convert.restart_value(restart))
         return convert.job(self._call(self._stub.Start, request).job)
+
+    def attach(self, job_id: str, *, watch_only: bool = False, offset: int = 0, tail: int | None = None) -> Attachment:
+        """Join a job: write to its standard input or terminal, and see its output.
+
+        ::
+
+            job = client.start(["bc"], stdin=True)
+            with client.attach(job.id) as attachment:
+                attachment.write(b"6 * 7\\n")
+                attachment.close_input()
+                for chunk in attachment.output():
+                    print(chunk.data)  # b"42\\n"
+
+        Leaving the block leaves the job running. Where the job has ended already, there is its output.
+
+        Args:
+            job_id: which.
+            watch_only: see the output alone, which any job has.
+            offset: where the output begins, in bytes, both streams together.
+            tail: begin with the last so many lines of what is there instead; 0: with what comes from now on.
+
+        Raises:
+            JobNotFoundError: there is none.
+            NoInputError: the job was started without ``stdin`` and ``terminal``.
+            PermissionDeniedError: the role does not allow to write to jobs; it may allow to watch.
+        """
+        start = api.AttachStart(job_id=job_id, input=not watch_only)
+        if tail is None:
+            start.offset = offset
+        else:
+            start.tail_lines = tail
+        return Attachment(self._stub.Attach, start, self._explain)
 
     def status(self, job_id: str) -> Job:
         """Tell what a job is and where it is in its life.

@@ -46,6 +46,8 @@ def job(message: job_pb2.Job) -> Job:
         exit_code=message.exit_code if message.HasField("exit_code") else None,
         signal=message.signal if message.HasField("signal") else None,
         reason=_REASONS.get(message.reason),
+        stdin=message.stdin,
+        tty=message.tty,
         error=message.error,
         priority=message.priority,
         attempts=tuple(map(_attempt, message.attempts)),

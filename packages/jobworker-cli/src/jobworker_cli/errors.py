@@ -15,6 +15,8 @@
     │   ├── JobNotRunningError
     │   ├── JobRunningError
     │   ├── QuotaExceededError
+    │   ├── NoInputError
+    │   ├── InputClosedError
     │   └── StartFailedError
     │       └── CommandNotFoundError
     ├── NoAnswerError
@@ -105,6 +107,14 @@ class JobRunningError(RefusedError):
 
 class QuotaExceededError(RefusedError):
     """As many jobs run, or wait, as the server allows."""
+
+
+class NoInputError(RefusedError):
+    """The job was started without a standard input and without a terminal, so it can't be written to."""
+
+
+class InputClosedError(RefusedError):
+    """The job takes no more input: it has closed it, who is attached has, or it has ended."""
 
 
 class StartFailedError(RefusedError):

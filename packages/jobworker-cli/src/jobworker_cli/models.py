@@ -54,6 +54,14 @@ class Stream(StrEnum):
     STDERR = "stderr"
 
 
+@dataclass(frozen=True, slots=True)
+class TerminalSize:
+    """The size of a terminal, in characters; each 1 to 65535."""
+
+    rows: int = 24
+    columns: int = 80
+
+
 _TOLD_BY_STATE = (None, Reason.EXITED, Reason.STOPPED, Reason.FAILED_TO_START, Reason.LOST)
 
 
@@ -113,6 +121,10 @@ class Job:
     """The signal's number, where one ended the main process."""
     reason: Reason | None = None
     """Why the job ended; None before."""
+    stdin: bool = False
+    """Whether it was started with a standard input that can be written to."""
+    tty: bool = False
+    """Whether it was started with a terminal."""
     error: str = ""
     """Why the command could not be executed, where it couldn't."""
     priority: int = 0

@@ -17,6 +17,7 @@ _BY_REASON: dict[str, type[errors.ClientError]] = {
     "JOB_NOT_RUNNING": errors.JobNotRunningError,
     "JOB_RUNNING": errors.JobRunningError,
     "QUOTA_EXCEEDED": errors.QuotaExceededError,
+    "NO_INPUT": errors.NoInputError,
     "COMMAND_NOT_FOUND": errors.CommandNotFoundError,
     "COMMAND_NOT_EXECUTABLE": errors.StartFailedError,
     "BAD_WORKING_DIRECTORY": errors.StartFailedError,
@@ -40,6 +41,7 @@ _HINTS: dict[type[errors.ClientError], str] = {
     errors.JobNotFoundError: "`jobworker-cli list --all-owners` shows the jobs",
     errors.JobRunningError: "`jobworker-cli stop ID` stops it",
     errors.QuotaExceededError: "try again when one has ended; `jobworker-cli list` shows yours",
+    errors.NoInputError: "`jobworker-cli attach --no-stdin ID` only watches",
     errors.NotAuthenticatedError: "`jobworker-pki show FILE` tells what a certificate says",
     errors.PermissionDeniedError: "another client certificate (--name or --cert) may have the role for it",
 }

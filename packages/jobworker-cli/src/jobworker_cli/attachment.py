@@ -1,0 +1,143 @@
+"""A running job, joined: what is written to it is its input, and its output comes back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+
+from jobworker.v1 import worker_service_pb2 as api
+from jobworker_cli import convert
+from jobworker_cli.errors import ClientError, InputClosedError, NoAnswerError, OutputInterruptedError, ServerError
+from jobworker_cli.request_queue import RequestQueue
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from jobworker_cli.models import Chunk, TerminalSize
+
+_MOST_IN_A_REQUEST = 64 << 10
+_LEAVE_SECONDS = 5.0
+
+
+class Attachment:
+    """Made by :meth:`jobworker_cli.client.Client.attach`; one thread may write while another reads the output."""
+
+    def __init__(
+        self,
+        attach: Callable[[Iterator[api.AttachRequest]], Any],
+        start: api.AttachStart,
+        explain: Callable[[grpc.RpcError], ClientError],
+    ) -> None:
+        self._explain = explain
+        self._takes_input = start.input
+        self._requests = RequestQueue()
+        self._requests.put(api.AttachRequest(start=start))
+        self._call = attach(self._requests)
+        self._call.add_done_callback(lambda _: self._requests.close())
+        self._reached: int | None = None
+        self._reading = threading.Lock()  # gRPC lets one thread wait for the next response
+        try:
+            first = self._next()
+        except grpc.RpcError as error:
+            raise explain(error) from None
+        if first is None:
+            raise ServerError("the server has ended the call without an answer")
+        self.job = convert.job(first.job)
+        """As it was when it was joined; after the end of its output, as it ended."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(at_once=error is not None)
+
+    def write(self, data: bytes) -> None:
+        """Send input; waits while the job takes none, once some hundred KB are on their way.
+
+        Raises:
+            InputClosedError: the job takes no more, or the call has ended. That is known from the output: read it
+                meanwhile.
+        """
+        for begin in range(0, len(data), _MOST_IN_A_REQUEST):
+            self._put(api.AttachRequest(input=data[begin : begin + _MOST_IN_A_REQUEST]))
+
+    def close_input(self) -> None:
+        """End the job's standard input, for everybody, after what was written before.
+
+        For a job with a terminal the call ends with InvalidRequestError: write Ctrl-D to it, ``b"\\x04"``.
+
+        Raises:
+            InputClosedError: it has ended already.
+        """
+        self._put(api.AttachRequest(end_of_input=True))
+
+    def resize(self, size: TerminalSize) -> None:
+        """Set the size of the job's terminal. The first time, programs that fill the screen draw it anew in any case.
+
+        Raises:
+            InputClosedError: the job takes no more input.
+        """
+        self._put(api.AttachRequest(resize=api.TerminalSize(rows=size.rows, columns=size.columns)))
+
+    def output(self) -> Iterator[Chunk]:
+        """Yield the output as it comes; see ``output_batches``."""
+        for batch in self.output_batches():
+            yield from batch
+
+    def output_batches(self) -> Iterator[Sequence[Chunk]]:
+        """Yield the output as it comes from the server, until the job has ended; then ``job`` tells how.
+
+        Raises:
+            OutputInterruptedError: the connection was lost; the job runs on, and its ``offset`` is where to go on.
+        """
+        try:
+            while (response := self._next()) is not None:
+                if response.input_closed:
+                    self._takes_input = False
+                    self._requests.close()
+                if response.HasField("job"):
+                    self.job = convert.job(response.job)
+                if response.chunks:
+                    batch = [convert.chunk(chunk) for chunk in response.chunks]
+                    self._reached = batch[-1].end
+                    yield batch
+        except grpc.RpcError as error:
+            if self._call.cancelled():  # by close, in another thread
+                return
+            explained = self._explain(error)
+            if isinstance(explained, NoAnswerError):
+                raise OutputInterruptedError(str(explained), self._reached or 0) from None
+            raise explained from None
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Leave the job as it is, running and its input open.
+
+        What was written is handed to the job before, unless it takes none of it for 5 seconds, or ``at_once`` is set.
+        """
+        if at_once or not self._requests.put(api.AttachRequest(detach=True)):
+            self._call.cancel()
+            return
+        give_up = threading.Timer(_LEAVE_SECONDS, self._call.cancel)
+        give_up.start()
+        try:
+            while self._next() is not None:
+                pass  # what is on its way comes before the end
+        except grpc.RpcError:
+            pass  # it has gone another way
+        finally:
+            give_up.cancel()
+            self._call.cancel()
+
+    def _next(self) -> api.AttachResponse | None:
+        """The next response; None: the call has ended well."""
+        with self._reading:
+            return next(self._call, None)
+
+    def _put(self, request: api.AttachRequest) -> None:
+        if not self._takes_input or not self._requests.put(request):
+            raise InputClosedError(f"job {self.job.id} takes no more input")
