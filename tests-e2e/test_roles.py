@@ -25,13 +25,14 @@ OPERATIONS = {
     "Wait": "look",
     "ListJobs": "look",
     "GetOutput": "output",
+    "Attach": "input",
 }
 TABLE = {
-    "full": {"start": "any", "change": "any", "look": "any", "output": "any"},
-    "admin": {"start": "any", "change": "any", "look": "any", "output": "any"},
-    "user": {"start": "own", "change": "own", "look": "own", "output": "own"},
-    "readonly": {"start": "none", "change": "none", "look": "any", "output": "any"},
-    "observer": {"start": "none", "change": "none", "look": "any", "output": "none"},
+    "full": {"start": "any", "change": "any", "look": "any", "output": "any", "input": "any"},
+    "admin": {"start": "any", "change": "any", "look": "any", "output": "any", "input": "any"},
+    "user": {"start": "own", "change": "own", "look": "own", "output": "own", "input": "own"},
+    "readonly": {"start": "none", "change": "none", "look": "any", "output": "any", "input": "none"},
+    "observer": {"start": "none", "change": "none", "look": "any", "output": "none", "input": "none"},
 }
 
 
@@ -45,6 +46,8 @@ def request(rpc: str, job_id: str) -> dict[str, object]:
         return {"job_ids": [job_id]}
     if rpc == "GetOutput":
         return {"job_id": job_id, "follow": False}
+    if rpc == "Attach":
+        return {"job_id": job_id, "input": True}
     further: dict[str, dict[str, object]] = {
         "Stop": {"force": True},
         "Signal": {"signal": "SIGCONT"},
@@ -57,7 +60,7 @@ def job_for(rpc: str, owner: Api) -> str:
     """A job in the state that the RPC needs."""
     if rpc in ("Wait", "Delete"):
         return owner.wait(owner.start(["true"]).id).id
-    return owner.start(SLEEPER).id
+    return owner.start(SLEEPER, stdin=True).id
 
 
 def failure_of(client: Api, rpc: str, job_id: str) -> Failure:
@@ -89,6 +92,22 @@ def test_the_table_of_roles(role: str, rpc: str, whose: str, server: Server, cer
             failure = failure_of(caller, rpc, job_id)
             assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
             assert failure.about(job_id) == failure_of(caller, rpc, UNKNOWN_ID).about(UNKNOWN_ID)
+
+
+@pytest.mark.parametrize("whose", ["own", "other"])
+@pytest.mark.parametrize("role", TABLE)
+def test_who_may_read_output_may_attach_to_watch(role: str, whose: str, server: Server, certs: Certs) -> None:
+    scope = TABLE[role]["output"]
+    owner_pair = certs.client("full", "ann" if whose == "own" else "bob")
+    with Api(server, certs.client(role, "ann")) as caller, Api(server, owner_pair) as owner:
+        job_id = owner.start(SLEEPER, stdin=True).id
+        if scope == "any" or (scope == "own" and whose == "own"):
+            (response,) = caller.call("Attach", job_id=job_id)
+            assert response.job.id == job_id
+        else:
+            with failing() as failure:
+                caller.call("Attach", job_id=job_id)
+            assert failure.reason == ("NOT_ALLOWED" if scope == "none" else "JOB_NOT_FOUND")
 
 
 @pytest.mark.parametrize("rpc", RPCS)

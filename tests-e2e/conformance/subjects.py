@@ -19,11 +19,12 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo  # type: ignore[i
 from grpc_status.rpc_status import from_call  # type: ignore[import-untyped]  # nor has this
 
 import jobworker_lib as lib
+from conformance.attaching import AsyncioAttachment, Joined, LibraryAttachment, ServerAttachment
 from conformance.processes import PATIENCE_SECONDS, wait_until
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker_cli import convert
-from jobworker_cli.client import Client, Credentials, JobState, RestartPolicy, Stream
-from jobworker_cli.errors import ClientError, InvalidRequestError, JobNotFoundError, NoAnswerError
+from jobworker_cli.client import Client, Credentials, JobState, RestartPolicy, Stream, TerminalSize
+from jobworker_cli.errors import ClientError, InputClosedError, InvalidRequestError, JobNotFoundError, NoAnswerError
 
 T = TypeVar("T")
 
@@ -78,6 +79,10 @@ class Status(Protocol):
     def timeout(self) -> float | None: ...
     @property
     def attempts(self) -> Sequence[Attempt]: ...
+    @property
+    def stdin(self) -> bool: ...
+    @property
+    def tty(self) -> bool: ...
     def describe(self) -> str: ...
 
 
@@ -133,11 +138,16 @@ class Subject(Protocol):
         limits: lib.Limits | None = None,
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
+        stdin: bool = False,
+        terminal: lib.TerminalSize | None = None,
         restart: lib.RestartPolicy | None = None,
         priority: int = 0,
         start_deadline: float | None = None,
     ) -> str:
         """Start a job: its id."""
+
+    def attach(self, job_id: str, *, watch_only: bool = False, offset: int = 0, tail: int | None = None) -> Joined:
+        """Join it; its output begins at the offset, or with the last lines."""
 
     def status(self, job_id: str) -> Status: ...
     def wait(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> Status:
@@ -175,6 +185,9 @@ _REASONS: dict[type[Exception], str] = {
     lib.JobNotFoundError: "JOB_NOT_FOUND",
     lib.JobNotRunningError: "JOB_NOT_RUNNING",
     lib.JobRunningError: "JOB_RUNNING",
+    lib.NoInputError: "NO_INPUT",
+    lib.NoTerminalError: "NO_TERMINAL",
+    lib.InputClosedError: "INPUT_CLOSED",
     lib.LimitNotEnforceableError: "LIMIT_NOT_ENFORCEABLE",
     lib.QuotaExceededError: "QUOTA_EXCEEDED",
     lib.CommandNotFoundError: "COMMAND_NOT_FOUND",
@@ -233,6 +246,11 @@ class LibrarySubject:
     def set_timeout(self, job_id: str, timeout: float | None) -> None:
         with _library_refusals():
             self._engine.get(job_id).set_timeout(timeout)
+
+    def attach(self, job_id: str, *, watch_only: bool = False, offset: int = 0, tail: int | None = None) -> Joined:
+        with _library_refusals():
+            attachment = self._engine.get(job_id).attach(watch_only=watch_only, offset=offset, tail=tail)
+        return Joined(LibraryAttachment(attachment, _library_refusals))
 
     def delete(self, job_id: str) -> None:
         with _library_refusals():
@@ -301,6 +319,10 @@ class AsyncioSubject:
 
     def set_timeout(self, job_id: str, timeout: float | None) -> None:
         self._with_job(job_id, lambda job: job.set_timeout(timeout))
+
+    def attach(self, job_id: str, *, watch_only: bool = False, offset: int = 0, tail: int | None = None) -> Joined:
+        attachment = self._with_job(job_id, lambda job: job.attach(watch_only=watch_only, offset=offset, tail=tail))
+        return Joined(AsyncioAttachment(attachment, self._run))
 
     def delete(self, job_id: str) -> None:
         self._with_job(job_id, lambda job: job.delete())
@@ -390,6 +412,8 @@ class ServerSubject:
         limits: lib.Limits | None = None,
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
+        stdin: bool = False,
+        terminal: lib.TerminalSize | None = None,
         restart: lib.RestartPolicy | None = None,
         priority: int = 0,
         start_deadline: float | None = None,
@@ -402,6 +426,8 @@ class ServerSubject:
                     env=env,
                     labels=labels,
                     timeout=timeout,
+                    stdin=stdin,
+                    terminal=None if terminal is None else TerminalSize(terminal.rows, terminal.columns),
                     restart=_client_restart(restart),
                     priority=priority,
                     start_deadline=start_deadline,
@@ -438,6 +464,11 @@ class ServerSubject:
     def set_timeout(self, job_id: str, timeout: float | None) -> None:
         with _server_refusals():
             self._client.set_timeout(job_id, timeout)
+
+    def attach(self, job_id: str, *, watch_only: bool = False, offset: int = 0, tail: int | None = None) -> Joined:
+        with _server_refusals():
+            attachment = self._client.attach(job_id, watch_only=watch_only, offset=offset, tail=tail)
+        return Joined(ServerAttachment(attachment, _server_refusals))
 
     def delete(self, job_id: str) -> None:
         with _server_refusals():
@@ -511,6 +542,8 @@ def _server_refusals() -> Iterator[None]:
 
 
 def _refusal_of(error: ClientError) -> RefusedError:
+    if isinstance(error, InputClosedError):  # told by the output, so no call has failed
+        return RefusedError("INPUT_CLOSED", str(error))
     info, request = ErrorInfo(), BadRequest()
     # The client keeps the call that failed as its error's context; what it refuses by itself has none.
     status = from_call(error.__context__) if error.__context__ else None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.certs import Pair
     from harness.server import Server
 
-RPCS = ("Start", "Stop", "QueryStatus", "GetOutput", "ListJobs", "Wait", "Signal", "Delete", "Update")
+RPCS = ("Start", "Stop", "QueryStatus", "GetOutput", "ListJobs", "Wait", "Signal", "Delete", "Update", "Attach")
 
 
 class Api:
@@ -40,10 +40,19 @@ class Api:
         self._channel.close()
 
     def call(self, rpc: str, **fields: Any) -> Any:
-        """Make any call: its response; for GetOutput all its responses."""
+        """Make any call: its response; for GetOutput and Attach all its responses."""
+        if rpc == "Attach":
+            return self.attach(worker_service_pb2.AttachRequest(detach=True), **fields)
         request = getattr(worker_service_pb2, f"{rpc}Request")(**fields)
         answer = getattr(self.stub, rpc)(request, timeout=PATIENCE_SECONDS)
         return list(answer) if rpc == "GetOutput" else answer
+
+    def attach(
+        self, *requests: worker_service_pb2.AttachRequest, **start: Any
+    ) -> list[worker_service_pb2.AttachResponse]:
+        """Join a job, send requests, and nothing after them: all responses."""
+        first = worker_service_pb2.AttachRequest(start=worker_service_pb2.AttachStart(**start))
+        return list(self.stub.Attach(iter([first, *requests]), timeout=PATIENCE_SECONDS))
 
     def start(self, argv: list[str], **fields: Any) -> job_pb2.Job:
         return self.call("Start", argv=argv, **fields).job  # type: ignore[no-any-return]  # see call
