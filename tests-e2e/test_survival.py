@@ -24,7 +24,7 @@ def test_a_killed_server_loses_no_byte_and_no_exit_code(own_server: Server, own_
     ends_meanwhile = own_cli.start(sh(f"echo before; {awaiting(meanwhile)}; {count}; exit 7"))
     ends_later = own_cli.start(sh(f"echo before; {awaiting(later)}; {count}; kill -KILL $$"))
     prints = own_cli.start(sh("i=0; while :; do i=$((i + 1)); echo $i; sleep 0.01; done"))
-    with own_cli.running("logs", prints) as reader:
+    with own_cli.running("--reconnect", 0, "logs", prints) as reader:
         assert reader.stdout
         assert reader.stderr
         seen = reader.stdout.readline()
@@ -94,7 +94,7 @@ def test_server_and_fork_server_can_be_killed_at_once(own_server: Server, own_cl
 def test_sigterm_ends_the_server_alone(own_server: Server, own_cli: Cli, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     job_id = own_cli.start(sh(f"echo before; {awaiting(gate)}; echo after; exit 3"))
-    with own_cli.running("logs", job_id) as reader:
+    with own_cli.running("--reconnect", 0, "logs", job_id) as reader:
         assert reader.stdout
         assert reader.stdout.readline() == b"before\n"
         assert own_server.terminate() == 0

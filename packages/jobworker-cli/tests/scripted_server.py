@@ -113,6 +113,10 @@ class ScriptedServer:
         self._relay = Relay(self._server.add_secure_port("127.0.0.1:0", credentials))
         self.address = f"localhost:{self._relay.port}"
 
+    def drop_connections(self) -> None:
+        """Break all connections; new ones are taken."""
+        self._relay.drop()
+
     def cut(self) -> None:
         """Break all connections, and take no more."""
         self._relay.close()
@@ -139,10 +143,17 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        for connection in [self._listener, *self._open]:
-            with contextlib.suppress(OSError):  # It may have gone already.
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+        self._end(self._listener)
+        self.drop()
+
+    def drop(self) -> None:
+        while self._open:
+            self._end(self._open.pop())
+
+    def _end(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # It may have gone already.
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
 
     def _accept(self) -> None:
         while True:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli_samples import CREATED, JOB
-from jobworker_cli.models import Attempt, Chunk, JobState, Reason, Stream
-from jobworker_cli.render import chunk_json, job_json, jobs_json
+from jobworker_cli.models import Attempt, Chunk, Gap, JobState, OutputLimit, OutputLimitAction, Reason, Stream
+from jobworker_cli.render import chunk_lines, job_json, jobs_json
 from jobworker_cli.table import for_pipe, for_terminal
 from jobworker_cli.text import command_line, escape, truncate, width
 
@@ -81,6 +81,9 @@ def test_job_json_has_the_stable_keys() -> None:
         ended_at=CREATED + timedelta(seconds=1),
         labels={"team": "a"},
         limits={"memory_bytes": 1 << 26},
+        output_bytes=12,
+        output_dropped_bytes=5,
+        output_limit=OutputLimit(65536, OutputLimitAction.DROP_OLDEST),
         attempts=(Attempt(number=1, started_at=CREATED, signal=15, output_offset=7),),
     )
     expected: list[tuple[str, object]] = [
@@ -99,6 +102,9 @@ def test_job_json_has_the_stable_keys() -> None:
         ("usage", None),
         ("timeout", None),
         ("priority", 0),
+        ("output_bytes", 12),
+        ("output_dropped_bytes", 5),
+        ("output_limit", {"bytes": 65536, "action": "drop_oldest"}),
         (
             "attempts",
             [
@@ -121,14 +127,23 @@ def test_job_json_has_the_stable_keys() -> None:
 
 def test_chunk_json() -> None:
     chunk = Chunk("hé\x1b\n".encode(), Stream.STDERR, 7, CREATED)
-    line = chunk_json(chunk)
+    (line,) = chunk_lines([chunk])
     assert line.isascii()
     assert "\n" not in line
     expected = {"log": "hé\x1b\n", "stream": "stderr", "time": "2026-01-02T03:04:05.678901Z", "offset": 7}
     assert json.loads(line) == expected
-    broken = json.loads(chunk_json(replace(chunk, data=b"\xff\x00")))
+    broken = json.loads(next(chunk_lines([replace(chunk, data=b"\xff\x00")])))
     assert broken["log_base64"] == "/wA="
     assert "log" not in broken
+
+
+def test_a_gap_is_a_line_before_its_chunk() -> None:
+    first, second = Chunk(b"a", Stream.STDOUT, 0, CREATED), Chunk(b"b", Stream.STDOUT, 9, CREATED, Gap(1, 9))
+    alone = Chunk(b"", Stream.STDOUT, 20, CREATED, Gap(10, 20))
+    lines = [json.loads(line) for line in chunk_lines([first, second, alone])]
+    assert lines[1] == {"gap": {"begin": 1, "end": 9}}
+    assert [line.get("offset") for line in lines] == [0, None, 9, None]
+    assert lines[3] == {"gap": {"begin": 10, "end": 20}}
 
 
 def test_table_for_a_terminal_fits() -> None:

@@ -166,18 +166,19 @@ def test_ctrl_c_ends_logs_quietly(live: LiveJob, spawn: Spawn, server: ScriptedS
 def test_logs_tell_where_to_go_on_when_the_connection_breaks(
     live: LiveJob, spawn: Spawn, server: ScriptedServer
 ) -> None:
-    process = spawn("logs", live.id)
+    process = spawn("--reconnect", "0.3", "logs", live.id)
     first_line(process)
     server.cut()
     assert process.wait(TIMEOUT_SECONDS) == 5
     assert process.stderr is not None
     told = process.stderr.read().decode()
-    assert "was lost at offset 105\n" in told
+    assert "was lost; trying again for 0.3 seconds\n" in told
+    assert "(the output had come to offset 105)\n" in told
     assert "hint: go on with --offset 105\n" in told
 
 
 def test_run_exits_with_125_when_the_connection_breaks(live: LiveJob, spawn: Spawn, server: ScriptedServer) -> None:
-    process = spawn("run", "x")
+    process = spawn("--reconnect", "0.3", "run", "x")
     first_line(process)
     server.cut()
     assert process.wait(TIMEOUT_SECONDS) == 125

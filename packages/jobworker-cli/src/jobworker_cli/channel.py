@@ -42,6 +42,9 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.ping_timeout_ms", 20_000),  # what counts for a ping that is not answered; a minute otherwise
     ("grpc.http2.max_pings_without_data", 0),
+    # A server that was started again is to be found soon: by default pauses between attempts grow to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
 )
 
 

@@ -17,7 +17,6 @@ doesn't answer in time, ``NotAuthenticatedError`` and ``PermissionDeniedError``,
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -26,7 +25,7 @@ import grpc
 
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker.v1.worker_service_pb2_grpc import WorkerServiceStub
-from jobworker_cli import convert, diagnosis, rpc_errors
+from jobworker_cli import convert, diagnosis, output_stream, rpc_errors
 from jobworker_cli.address import Address
 from jobworker_cli.attachment import Attachment
 from jobworker_cli.channel import open_channel
@@ -37,12 +36,24 @@ from jobworker_cli.errors import (
     InvalidRequestError,
     JobNotFoundError,
     NoAnswerError,
-    OutputInterruptedError,
 )
-from jobworker_cli.models import DEFAULT_GRACE_SECONDS, Chunk, Job, JobState, RestartPolicy, Stream, TerminalSize
+from jobworker_cli.models import (
+    DEFAULT_GRACE_SECONDS,
+    Chunk,
+    Gap,
+    Job,
+    JobState,
+    OutputLimit,
+    RestartPolicy,
+    Stream,
+    TerminalSize,
+)
+from jobworker_cli.outage import Outage
+from jobworker_cli.output_options import OutputOptions, output_requests
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Unpack
 
 __all__ = [
     "Attachment",
@@ -50,16 +61,17 @@ __all__ = [
     "Client",
     "ClientError",
     "Credentials",
+    "Gap",
     "Job",
     "JobState",
+    "OutputLimit",
+    "OutputOptions",
     "RestartPolicy",
     "Stream",
     "TerminalSize",
 ]
 
 _WAIT_CALL_SECONDS = 60.0
-_WAIT_OUTAGE_SECONDS = 30.0
-_WAIT_RETRY_SECONDS = 0.5
 _CANDIDATES_SHOWN = 10
 _ID_PREFIX = re.compile(r"[0-9a-f-]+")
 _ID_LENGTH = 36
@@ -68,10 +80,23 @@ _ID_LENGTH = 36
 class Client:
     """A connection to one server, made with the first call. Threads may share it."""
 
-    def __init__(self, server: str, credentials: Credentials, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        server: str,
+        credentials: Credentials,
+        *,
+        timeout: float = 10.0,
+        reconnect: float = 30.0,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Prepare to call ``server`` (``HOST:PORT``).
 
-        ``timeout`` is the deadline, in seconds, of every call but streams and waits.
+        Args:
+            server: where it listens.
+            credentials: what to show to it, and to know it by.
+            timeout: the deadline, in seconds, of every call but streams and waits.
+            reconnect: seconds that streams and waits give a server that was there, and goes away, to come back.
+            tell: is told, in a sentence, when such a connection is lost and when it is there again.
 
         Raises:
             InvalidRequestError: ``server`` is not an address.
@@ -84,6 +109,8 @@ class Client:
             raise InvalidRequestError(f"server: {error}") from None
         self._credentials = credentials
         self._timeout = timeout
+        self._reconnect = reconnect
+        self._tell = tell
         self._channel = open_channel(self._address, credentials)
         self._stub = WorkerServiceStub(self._channel)
 
@@ -112,6 +139,7 @@ class Client:
         restart: RestartPolicy | None = None,
         priority: int = 0,
         start_deadline: float | None = None,
+        output_limit: OutputLimit | None = None,
     ) -> Job:
         """Start a job; it is sent again, safely, where a connection fails before the answer.
 
@@ -126,6 +154,7 @@ class Client:
             restart: when to execute the command again; None: never.
             priority: -1000 to 1000; of jobs that wait for their turn, that with the highest is started first.
             start_deadline: seconds within which it must be started; None: it may wait for ever.
+            output_limit: how much of its output is kept; None: all.
 
         Raises:
             InvalidRequestError: something of it can't be used.
@@ -148,6 +177,8 @@ class Client:
             request.start_deadline.CopyFrom(convert.duration("start_deadline", start_deadline))
         if restart is not None:
             request.restart.CopyFrom(convert.restart_value(restart))
+        if output_limit is not None:
+            request.output_limit.CopyFrom(convert.output_limit_value(output_limit))
         return convert.job(self._call(self._stub.Start, request).job)
 
     def attach(self, job_id: str, *, watch_only: bool = False, offset: int = 0, tail: int | None = None) -> Attachment:
@@ -243,79 +274,54 @@ class Client:
     def wait(self, job_id: str) -> Job:
         """Wait until a job has ended, however long, and return it.
 
-        A server that was there and goes away is given 30 seconds to come back: its jobs outlive it.
+        A server that was there and goes away is given the time of ``reconnect`` to come back: its jobs outlive it.
 
         Raises:
             JobNotFoundError: there is none.
         """
-        answered = False
-        outage_began: float | None = None
+        outage = self._outage()
+        query = api.QueryStatusRequest(job_id=job_id)
         while True:
             try:
-                job = self.status(job_id)
-                answered, outage_began = True, None
+                job = convert.job(self._stub.QueryStatus(query, timeout=self._timeout).job)
+                outage.over()
                 if not job.state.ended:
                     job = self._wait_a_while(job_id) or job
+            except grpc.RpcError as error:
+                outage.wait(error)
+            else:
                 if job.state.ended:
                     return job
-            except NoAnswerError:
-                now = time.monotonic()
-                outage_began = now if outage_began is None else outage_began
-                if not answered or now - outage_began > _WAIT_OUTAGE_SECONDS:
-                    raise
-                time.sleep(_WAIT_RETRY_SECONDS)
 
-    def output(
-        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: Stream | None = None
-    ) -> Iterator[Chunk]:
-        """Stream a job's output from a byte offset; see ``output_batches``."""
-        for batch in self.output_batches(job_id, offset=offset, follow=follow, stream=stream):
+    def output(self, job_id: str, **options: Unpack[OutputOptions]) -> Iterator[Chunk]:
+        """Stream a job's output; see ``output_batches``."""
+        for batch in self.output_batches(job_id, **options):
             yield from batch
 
-    def output_batches(
-        self,
-        job_id: str,
-        *,
-        offset: int = 0,
-        end: int | None = None,
-        follow: bool = True,
-        stream: Stream | None = None,
-    ) -> Iterator[Sequence[Chunk]]:
+    def output_batches(self, job_id: str, **options: Unpack[OutputOptions]) -> Iterator[Sequence[Chunk]]:
         """Stream a job's output as it arrives from the server, about 1 MiB at most at a time.
+
+        Where the connection is lost, the stream goes on with the next byte when it is there again. A server that goes
+        away is given the time of ``reconnect`` to come back.
 
         Args:
             job_id: which.
-            offset: where to begin, in bytes, both streams together.
-            end: where to end, as offset; None: at the end of the output.
-            follow: go on until the job has ended; otherwise end with what is there now.
-            stream: only this one; None: both.
+            options: which part of the output; all of it, and on until the job has ended, if nothing is said.
 
         Raises:
-            InvalidRequestError: ``offset`` is negative or too large.
+            InvalidRequestError: an option can't be used.
             JobNotFoundError: there is no such job.
-            OutputInterruptedError: the connection broke after output had arrived; its ``offset`` is where to go on.
+            OutputInterruptedError: the server did not come back after output had arrived; ``offset`` is where to go on.
         """
-        if not 0 <= offset < 1 << 64:
-            raise InvalidRequestError("offset: it must be from 0 to 2**64 - 1")
-        request = api.GetOutputRequest(job_id=job_id, offset=offset, follow=follow, stream=convert.stream_value(stream))
-        if end is not None:
-            request.end_offset = end
-        reached = None
-        call = self._stub.GetOutput(request)
-        try:
-            for response in call:
-                batch = [convert.chunk(chunk) for chunk in response.chunks]
-                if batch:
-                    reached = batch[-1].end
-                    yield batch
-        except grpc.RpcError as error:
-            explained = self._explain(error)
-            if reached is not None and isinstance(explained, NoAnswerError):
-                message = f"the connection to {self._address} was lost at offset {reached}"
-                raise OutputInterruptedError(message, reached) from None
-            raise explained from None
-        finally:
-            call.cancel()
+        outage = self._outage()
+
+        def there() -> int:
+            size = self.status(job_id).output_bytes
+            outage.over()
+            return size
+
+        for request in output_requests(job_id, there, **options):
+            yield from output_stream.batches(self._stub.GetOutput, request, outage)
 
     def list(
         self,
@@ -381,8 +387,11 @@ class Client:
         except grpc.RpcError as error:
             if rpc_errors.code_of(error) is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return None
-            raise self._explain(error) from None
+            raise
         return convert.job(response.jobs[0])
+
+    def _outage(self) -> Outage:
+        return Outage(self._address, self._reconnect, self._tell, self._explain)
 
     def _call(self, method: Callable[..., Any], request: object, timeout: float | None = None) -> Any:
         deadline = self._timeout if timeout is None else timeout

@@ -12,10 +12,10 @@ from jobworker_cli.address import Address
 from jobworker_cli.errors import ConfigurationError
 from jobworker_cli.setting import Setting
 
-NAMES = ("server", "certs", "name", "ca", "cert", "key", "timeout")
+NAMES = ("server", "certs", "name", "ca", "cert", "key", "timeout", "reconnect")
 _FILE_CHOICES = ("config", "context")
 
-DEFAULTS = {"server": "localhost:50051", "certs": "./certs", "name": "full", "timeout": "10"}
+DEFAULTS = {"server": "localhost:50051", "certs": "./certs", "name": "full", "timeout": "10", "reconnect": "30"}
 
 _Layer = Mapping[str, Setting]
 
@@ -29,11 +29,17 @@ class Configuration:
     cert: Setting
     key: Setting
     timeout: Setting
+    reconnect: Setting
 
     @property
     def timeout_seconds(self) -> float:
         """The deadline of unary calls."""
         return float(self.timeout.value)
+
+    @property
+    def reconnect_seconds(self) -> float:
+        """How long streams and waits try to reconnect."""
+        return float(self.reconnect.value)
 
 
 def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Configuration:
@@ -52,9 +58,19 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Conf
         cert=_certificate_file(layers, "cert"),
         key=_certificate_file(layers, "key"),
         timeout=_first(layers, "timeout"),
+        reconnect=_first(layers, "reconnect"),
     )
     _check_server(configuration.server)
-    _check_timeout(configuration.timeout)
+    if not _seconds(configuration.timeout) > 0:
+        raise ConfigurationError(
+            f"the timeout {configuration.timeout.value!r} is not a number of seconds above 0"
+            f" (from {configuration.timeout.source})"
+        )
+    if not _seconds(configuration.reconnect) >= 0:
+        raise ConfigurationError(
+            f"the time to reconnect {configuration.reconnect.value!r} is not a number of seconds, 0 or more"
+            f" (from {configuration.reconnect.source})"
+        )
     return configuration
 
 
@@ -124,12 +140,10 @@ def _check_server(server: Setting) -> None:
         raise ConfigurationError(f"the server's address {error} (from {server.source})") from None
 
 
-def _check_timeout(timeout: Setting) -> None:
+def _seconds(setting: Setting) -> float:
+    """A number of seconds; NaN, which no comparison holds of, for what is none."""
     try:
-        seconds = float(timeout.value)
+        seconds = float(setting.value)
     except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ConfigurationError(
-            f"the timeout {timeout.value!r} is not a number of seconds above 0 (from {timeout.source})"
-        )
+        return math.nan
+    return seconds if math.isfinite(seconds) else math.nan

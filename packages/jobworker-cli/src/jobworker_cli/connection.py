@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobworker_cli import config
 from jobworker_cli.credentials import Credentials
 from jobworker_cli.errors import ConfigurationError, CredentialsError
+from jobworker_cli.terminal import say
 
 if TYPE_CHECKING:
     from jobworker_cli.client import Client
@@ -28,7 +29,13 @@ def connect(flags: Mapping[str, str | None]) -> Client:
         *(Path(setting.value) for setting in (configuration.ca, configuration.cert, configuration.key))
     )
     try:
-        return Client(configuration.server.value, credentials, timeout=configuration.timeout_seconds)
+        return Client(
+            configuration.server.value,
+            credentials,
+            timeout=configuration.timeout_seconds,
+            reconnect=configuration.reconnect_seconds,
+            tell=say,
+        )
     except CredentialsError as error:
         source = getattr(configuration, error.role).source
         raise ConfigurationError(f"{error} (from {source})", error.hint) from None

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2
 from jobworker_cli.errors import InvalidRequestError, ServerError
-from jobworker_cli.models import Attempt, Chunk, Job, JobState, Reason, RestartPolicy, Stream
-
-if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
+from jobworker_cli.models import (
+    Attempt,
+    Chunk,
+    Gap,
+    Job,
+    JobState,
+    OutputLimit,
+    OutputLimitAction,
+    Reason,
+    RestartPolicy,
+    Stream,
+)
 
 _STATES = {job_pb2.JobState.Value(f"JOB_STATE_{state.name}"): state for state in JobState}
 _REASONS = {job_pb2.ExitReason.Value(f"EXIT_REASON_{reason.name}"): reason for reason in Reason}
+_LIMIT_ACTIONS = {
+    job_pb2.OutputLimitAction.Value(f"OUTPUT_LIMIT_ACTION_{action.name}"): action for action in OutputLimitAction
+}
 _STREAMS = {output_pb2.OutputStream.Value(f"OUTPUT_STREAM_{stream.name}"): stream for stream in Stream}
 
 _MAX_DURATION_SECONDS = 315_576_000_000
@@ -50,6 +61,9 @@ def job(message: job_pb2.Job) -> Job:
         tty=message.tty,
         error=message.error,
         priority=message.priority,
+        output_bytes=message.output_bytes,
+        output_dropped_bytes=message.output_dropped_bytes,
+        output_limit=_output_limit(message.output_limit) if message.HasField("output_limit") else None,
         attempts=tuple(map(_attempt, message.attempts)),
     )
 
@@ -69,9 +83,44 @@ def restart_value(policy: RestartPolicy) -> job_pb2.RestartPolicy:
     )
 
 
+def output_limit_value(limit: OutputLimit) -> job_pb2.OutputLimit:
+    """The API's value of an output limit.
+
+    Raises:
+        InvalidRequestError: it can't be sent.
+    """
+    action = job_pb2.OutputLimitAction.Value(f"OUTPUT_LIMIT_ACTION_{limit.action.name}")
+    return job_pb2.OutputLimit(bytes=unsigned("output_limit", limit.bytes), action=action)
+
+
+def unsigned(field: str, number: int) -> int:
+    """A number that an unsigned field of 64 bits can hold.
+
+    Raises:
+        InvalidRequestError: it can't hold this one.
+    """
+    if not 0 <= number < 1 << 64:
+        raise InvalidRequestError(f"{field}: it must be from 0 to 2**64 - 1")
+    return number
+
+
+def moment(field: str, time: datetime) -> Timestamp:
+    """The API's value of a moment.
+
+    Raises:
+        InvalidRequestError: it has no time zone.
+    """
+    if time.tzinfo is None:
+        raise InvalidRequestError(f"{field}: the time has no time zone")
+    value = Timestamp()
+    value.FromDatetime(time)
+    return value
+
+
 def chunk(message: output_pb2.OutputChunk) -> Chunk:
     """Read a chunk of output."""
-    return Chunk(message.data, _STREAMS[message.stream], message.offset, _time(message.time))
+    gap = Gap(message.gap.begin, message.gap.end) if message.HasField("gap") else None
+    return Chunk(message.data, _STREAMS[message.stream], message.offset, _time(message.time), gap)
 
 
 def state_value(state: JobState) -> job_pb2.JobState.ValueType:
@@ -118,6 +167,10 @@ def _attempt(message: job_pb2.Attempt) -> Attempt:
         output_offset=message.output_offset,
         error=message.error,
     )
+
+
+def _output_limit(message: job_pb2.OutputLimit) -> OutputLimit:
+    return OutputLimit(message.bytes, _LIMIT_ACTIONS.get(message.action, OutputLimitAction.STOP))
 
 
 def _time(value: Timestamp) -> datetime:

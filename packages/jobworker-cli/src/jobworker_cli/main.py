@@ -86,13 +86,19 @@ def global_options(
     timeout: Annotated[
         str | None, typer.Option(metavar="SECONDS", help="How long to wait for an answer. Default: 10.")
     ] = None,
+    reconnect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SECONDS", help="How long to try again when a connection is lost. Default: 30; 0: not at all."
+        ),
+    ] = None,
     _show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Run and watch jobs on a jobworker server.
 
-    Options up to --timeout stand before the command, and can be set as JOBWORKER_SERVER, JOBWORKER_CERTS and so on;
+    Options up to --reconnect stand before the command, and can be set as JOBWORKER_SERVER, JOBWORKER_CERTS and so on;
     flags beat the environment, which beats the configuration file.
 
         jobworker-cli run uname -a                 # as if it ran here
@@ -104,7 +110,7 @@ def global_options(
     """
     context.obj = {
         "server": server, "certs": certs, "name": name, "ca": ca, "cert": cert, "key": key,
-        "config": config, "context": context_name, "timeout": timeout,
+        "config": config, "context": context_name, "timeout": timeout, "reconnect": reconnect,
     }  # fmt: skip
 
 

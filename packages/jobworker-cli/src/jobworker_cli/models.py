@@ -62,6 +62,24 @@ class TerminalSize:
     columns: int = 80
 
 
+class OutputLimitAction(StrEnum):
+    """What happens when a job has written as much output as its limit allows."""
+
+    STOP = "stop"
+    """The job is stopped; the output up to the limit is kept."""
+    DROP_OLDEST = "drop_oldest"
+    """The job goes on; the newest output is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimit:
+    """A bound on the output of both streams together."""
+
+    bytes: int
+    """At least 65536."""
+    action: OutputLimitAction = OutputLimitAction.STOP
+
+
 _TOLD_BY_STATE = (None, Reason.EXITED, Reason.STOPPED, Reason.FAILED_TO_START, Reason.LOST)
 
 
@@ -129,6 +147,11 @@ class Job:
     """Why the command could not be executed, where it couldn't."""
     priority: int = 0
     """Of queued jobs that with the highest is started first."""
+    output_bytes: int = 0
+    """Output captured until then, of both streams together, what was dropped since included."""
+    output_dropped_bytes: int = 0
+    """Output dropped to keep the limit: the first bytes, or, where the limit stops the job, what it wrote beyond it."""
+    output_limit: OutputLimit | None = None
     attempts: tuple[Attempt, ...] = ()
     """The executions of its command, the first one first; at most the last 100."""
 
@@ -147,15 +170,28 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Output that is not there any more: it was dropped to keep the job's output limit."""
+
+    begin: int
+    """The offset of the first byte that is missing."""
+    end: int
+    """The offset of the first byte after them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A run of bytes that a job wrote to one stream, as they arrived."""
 
     data: bytes
+    """Empty only where nothing but a gap is to be told."""
     stream: Stream
     offset: int
     """Where the first of these bytes stands in the output of both streams, in order of arrival."""
     time: datetime
     """When the bytes were captured."""
+    gap: Gap | None = None
+    """What is missing just before this chunk, where something is."""
 
     @property
     def end(self) -> int:

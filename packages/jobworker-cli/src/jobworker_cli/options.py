@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Annotated, overload
+from typing import Annotated, TypeVar, overload
 
 import typer
 
-from jobworker_cli.models import RestartPolicy
+from jobworker_cli import quantities
+from jobworker_cli.models import OutputLimit, OutputLimitAction, RestartPolicy
+
+T = TypeVar("T")
+
+_SMALLEST_OUTPUT_LIMIT = 64 << 10
 
 
 class OutputFormat(StrEnum):
@@ -59,6 +64,23 @@ RestartMaxBackoff = Annotated[
 ]
 
 
+class LimitAction(StrEnum):
+    """What happens at the output limit, as it is written here."""
+
+    STOP = "stop"
+    DROP_OLDEST = "drop-oldest"
+
+
+LimitOfOutput = Annotated[
+    str | None,
+    typer.Option("--output-limit", metavar="SIZE", help="Keep no more output than this, such as 64M; 64K at least."),
+]
+LimitActionOption = Annotated[
+    LimitAction | None,
+    typer.Option("--output-limit-action", help="At the limit, stop the job, or drop its oldest output. Default: stop."),
+]
+
+
 def key_values(option: str, texts: Sequence[str] | None) -> dict[str, str]:
     """Read the ``K=V`` of a repeated option; the last of equal keys counts."""
     pairs = [text.partition("=") for text in texts or ()]
@@ -91,3 +113,23 @@ def restart_policy(restarts: int, backoff: float | None, max_backoff: float | No
     if pauses:
         raise typer.BadParameter("a pause between restarts needs --restart N", param_hint="--restart")
     return None
+
+
+def output_limit(size: str | None, action: LimitAction | None) -> OutputLimit | None:
+    """What --output-limit and its action ask for; None: no limit."""
+    if size is None:
+        if action:
+            raise typer.BadParameter("it needs --output-limit SIZE", param_hint="--output-limit-action")
+        return None
+    bound = parsed("--output-limit", quantities.size, size)
+    if bound < _SMALLEST_OUTPUT_LIMIT:
+        raise typer.BadParameter("the smallest limit is 64K", param_hint="--output-limit")
+    return OutputLimit(bound, OutputLimitAction[(action or LimitAction.STOP).name])
+
+
+def parsed(option: str, read: Callable[[str], T], text: str) -> T:
+    """Read an option's text by one of ``quantities.py``."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None

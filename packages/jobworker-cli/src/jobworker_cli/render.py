@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,16 @@ def jobs_json(jobs: Iterable[Job]) -> str:
     return json.dumps([_job_object(job) for job in jobs], indent=2)
 
 
-def chunk_json(chunk: Chunk) -> str:
-    """A chunk of output as an object on one line, in ASCII alone: no byte of it can upset a terminal."""
+def chunk_lines(chunks: Iterable[Chunk]) -> Iterator[str]:
+    """Chunks of output as objects, each on a line, and the gaps before them, in ASCII alone: safe on a terminal."""
+    for chunk in chunks:
+        if chunk.gap:
+            yield json.dumps({"gap": {"begin": chunk.gap.begin, "end": chunk.gap.end}})
+        if chunk.data:
+            yield _chunk_json(chunk)
+
+
+def _chunk_json(chunk: Chunk) -> str:
     try:
         log = {"log": chunk.data.decode()}
     except UnicodeDecodeError:
@@ -53,6 +61,11 @@ def _job_object(job: Job) -> dict[str, Any]:
         "usage": None,
         "timeout": job.timeout,
         "priority": job.priority,
+        "output_bytes": job.output_bytes,
+        "output_dropped_bytes": job.output_dropped_bytes,
+        "output_limit": (
+            {"bytes": job.output_limit.bytes, "action": job.output_limit.action} if job.output_limit else None
+        ),
         "attempts": [_attempt_object(attempt) for attempt in job.attempts],
     }
 

@@ -65,6 +65,11 @@ def from_rpc(error: grpc.RpcError) -> errors.ClientError:
     return kind(message, _HINTS.get(kind, ""))
 
 
+def is_no_answer(error: grpc.RpcError) -> bool:
+    """Whether the call may be answered when it is repeated: there is no connection, or the server is just stopping."""
+    return code_of(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
 def is_transport_failure(error: grpc.RpcError) -> bool:
     """Whether it is gRPC that speaks of a connection, and not the server itself that says it is unavailable."""
     return code_of(error) is grpc.StatusCode.UNAVAILABLE and not _details(error)[0].reason

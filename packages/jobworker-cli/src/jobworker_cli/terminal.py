@@ -33,10 +33,14 @@ def print_line(text: str) -> None:
 def write_output(chunks: Iterable[Chunk], *, all_to_stdout: bool = False) -> None:
     """Write a job's output unchanged, its stdout to the standard output and its stderr to the standard error.
 
+    What is missing in it is told on the standard error.
+
     Raises:
         OutputClosedError: nobody reads it any more.
     """
-    for stream, run in groupby(chunks, key=lambda chunk: chunk.stream):
+    for (stream, gap), run in groupby(chunks, key=lambda chunk: (chunk.stream, chunk.gap)):
+        if gap:
+            say(f"{gap.end - gap.begin} bytes from offset {gap.begin} on were dropped to keep the job's output limit")
         descriptor = _STDOUT if all_to_stdout or stream is Stream.STDOUT else _STDERR
         write(descriptor, b"".join(chunk.data for chunk in run))
 

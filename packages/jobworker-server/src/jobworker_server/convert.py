@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Literal
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2
-from jobworker_lib import Attempt, Chunk, JobStatus, Limits, Reason, RestartPolicy, State, TerminalSize
+from jobworker_lib import Attempt, Chunk, JobStatus, Limits, OutputLimit, Reason, RestartPolicy, State, TerminalSize
 from jobworker_server.errors import InvalidRequestError
 
 STATES = {
@@ -30,6 +31,15 @@ REASONS = {
     Reason.OUTPUT_LIMIT: job_pb2.EXIT_REASON_OUTPUT_LIMIT,
     Reason.FAILED_TO_START: job_pb2.EXIT_REASON_FAILED_TO_START,
     Reason.LOST: job_pb2.EXIT_REASON_LOST,
+}
+_LIMIT_ACTIONS = {
+    "stop": job_pb2.OUTPUT_LIMIT_ACTION_STOP,
+    "drop_oldest": job_pb2.OUTPUT_LIMIT_ACTION_DROP_OLDEST,
+}
+_ASKED_ACTIONS: dict[int, Literal["stop", "drop_oldest"]] = {
+    job_pb2.OUTPUT_LIMIT_ACTION_UNSPECIFIED: "stop",
+    job_pb2.OUTPUT_LIMIT_ACTION_STOP: "stop",
+    job_pb2.OUTPUT_LIMIT_ACTION_DROP_OLDEST: "drop_oldest",
 }
 STREAMS = {"stdout": output_pb2.OUTPUT_STREAM_STDOUT, "stderr": output_pb2.OUTPUT_STREAM_STDERR}
 
@@ -63,6 +73,8 @@ def job_message(status: JobStatus) -> job_pb2.Job:
         output_bytes=status.output_bytes,
         stdin=status.stdin,
         tty=status.tty,
+        output_dropped_bytes=status.output_dropped_bytes,
+        output_limit=_output_limit_message(status.output_limit),
         priority=status.priority,
         restart=_restart_message(status.restart),
         attempts=map(_attempt_message, status.attempts),
@@ -103,6 +115,29 @@ def seconds(field: str, duration: Duration) -> float:
 def terminal(message: worker_service_pb2.TerminalSize) -> TerminalSize:
     """The size of a terminal in a request."""
     return TerminalSize(message.rows, message.columns)
+
+
+def moment(field: str, timestamp: Timestamp) -> datetime:
+    """The moment of a timestamp in a request.
+
+    Raises:
+        InvalidRequestError: it is not a well-formed timestamp, of the years 1 to 9999.
+    """
+    try:
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except ValueError:
+        raise InvalidRequestError(field, "give a moment of the years 1 to 9999") from None
+
+
+def output_limit(message: job_pb2.OutputLimit) -> OutputLimit:
+    """The output limit of a request.
+
+    Raises:
+        InvalidRequestError: its action is not known.
+    """
+    if message.action not in _ASKED_ACTIONS:
+        raise InvalidRequestError("output_limit.action", f"there is no action {message.action}")
+    return OutputLimit(message.bytes, _ASKED_ACTIONS[message.action])
 
 
 def limits(message: job_pb2.Limits) -> Limits:
@@ -156,10 +191,19 @@ def _limits_message(limits: Limits) -> job_pb2.Limits | None:
     return job_pb2.Limits(memory_bytes=limits.memory_bytes, cpus=limits.cpus, pids=limits.pids)
 
 
+def _output_limit_message(limit: OutputLimit | None) -> job_pb2.OutputLimit | None:
+    if limit is None:
+        return None
+    return job_pb2.OutputLimit(bytes=limit.bytes, action=_LIMIT_ACTIONS[limit.action])
+
+
 def _chunk_message(chunk: Chunk) -> output_pb2.OutputChunk:
-    return output_pb2.OutputChunk(
+    message = output_pb2.OutputChunk(
         data=chunk.data, stream=STREAMS[chunk.stream], offset=chunk.offset, time=_timestamp(chunk.time_ns)
     )
+    if chunk.gap:
+        message.gap.begin, message.gap.end = chunk.gap.begin, chunk.gap.end
+    return message
 
 
 def _timestamp(ns: int) -> Timestamp:

@@ -33,6 +33,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 _log = logging.getLogger(__name__)
 
+_ACCEPTED = (("jobworker-api", "v1"),)
+"""The headers of a stream: a client knows by them that it was accepted, and so that the server is there."""
+
 
 class Gate:
     """Lets through who may pass; everything that a call is held against is here.
@@ -96,6 +99,7 @@ class Stream(Generic[RequestT, ResponseT]):
 
         async def call(request: RequestT, context: Context) -> None:
             async with gate.admit(self.operation, context) as admitted:
+                await context.send_initial_metadata(_ACCEPTED)  # at once, though there may be nothing to send for long
 
                 async def send(response: ResponseT) -> None:
                     with admitted.lifetime.held():

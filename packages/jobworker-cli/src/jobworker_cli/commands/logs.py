@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from jobworker_cli import options
+from jobworker_cli import options, quantities
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import InvalidRequestError, OutputInterruptedError
 from jobworker_cli.models import Job, Stream
-from jobworker_cli.render import chunk_json
+from jobworker_cli.render import chunk_lines
 from jobworker_cli.terminal import print_line, write_output
 
 
@@ -23,6 +25,14 @@ def logs(
     offset: Annotated[
         int, typer.Option("--offset", metavar="N", min=0, help="Begin at this byte of the output of both streams.")
     ] = 0,
+    tail: Annotated[
+        int | None,
+        typer.Option("--tail", metavar="LINES", min=0, help="Begin with the last lines of what is there now."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Begin at this time (RFC 3339), or so long ago, such as 10m."),
+    ] = None,
     attempt: Annotated[
         int | None, typer.Option("--attempt", metavar="N", min=1, help="Only what this execution of the command wrote.")
     ] = None,
@@ -34,29 +44,48 @@ def logs(
     standard error.
 
     With --json a chunk is {"log", "stream", "time", "offset"}, with log_base64 instead of log where its bytes are not
-    UTF-8. Chunks are as they arrived, not lines.
+    UTF-8. Chunks are as they arrived, not lines. Output that was dropped to keep the job's output limit is a line
+    {"gap": {"begin": OFFSET, "end": OFFSET}}; without --json it is told on the standard error.
+
+    A lost connection is told on the standard error, too. The output goes on when the server is back.
 
     With --attempt the end is that of the attempt, or, where that has not ended, what is there now.
 
         jobworker-cli logs 3f2a91c0
         jobworker-cli logs --no-follow --stream stderr 3f2a91c0
+        jobworker-cli logs --tail 100 3f2a91c0
+        jobworker-cli logs --since 2026-01-31T12:00:00Z 3f2a91c0
     """
-    if attempt is not None and offset:
-        raise typer.BadParameter("it can't go with --offset", param_hint="--attempt")
+    _refuse("--attempt", attempt, {"--tail": tail, "--since": since, "--offset": offset or None})
+    _refuse("--tail", tail, {"--since": since, "--offset": offset or None})
+    moment = None if since is None else options.parsed("--since", lambda text: quantities.moment(text, _now()), since)
     with connect(context.obj) as client:
         found = client.resolve(job_id)
         follow, end = not no_follow, None
         if attempt is not None:
             follow, offset, end = False, *_bounds(client.status(found), attempt)
         try:
-            for batch in client.output_batches(found, offset=offset, end=end, follow=follow, stream=stream):
+            for batch in client.output_batches(
+                found, offset=offset, end=end, follow=follow, stream=stream, tail=tail, since=moment
+            ):
                 if json:
-                    print_line("\n".join(map(chunk_json, batch)))
+                    print_line("\n".join(chunk_lines(batch)))
                 else:
                     write_output(batch, all_to_stdout=stream is not None)
         except OutputInterruptedError as error:
             error.hint = f"go on with --offset {error.offset}"
             raise
+
+
+def _refuse(option: str, value: object, others: Mapping[str, object]) -> None:
+    """Refuse an option together with others that say where to begin."""
+    given = [name for name, other in others.items() if other is not None]
+    if value is not None and given:
+        raise typer.BadParameter(f"it can't go with {given[0]}", param_hint=option)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _bounds(job: Job, number: int) -> tuple[int, int | None]:

@@ -32,6 +32,8 @@ def run(
     restart: options.Restart = 0,
     restart_backoff: options.RestartBackoff = None,
     restart_max_backoff: options.RestartMaxBackoff = None,
+    output_limit: options.LimitOfOutput = None,
+    output_limit_action: options.LimitActionOption = None,
 ) -> None:
     """Run a job as if it were here, and exit as it does.
 
@@ -49,6 +51,7 @@ def run(
     seconds = options.positive("--timeout", timeout)
     deadline = options.positive("--start-deadline", start_deadline)
     policy = options.restart_policy(restart, restart_backoff, restart_max_backoff)
+    limit = options.output_limit(output_limit, output_limit_action)
     with connect(context.obj) as client, StopOnSignal(client) as stopper:
         try:
             job = client.start(
@@ -60,6 +63,7 @@ def run(
                 restart=policy,
                 priority=priority,
                 start_deadline=deadline,
+                output_limit=limit,
             )
         except ClientError as error:
             report(error)

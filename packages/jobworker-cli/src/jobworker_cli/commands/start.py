@@ -23,6 +23,8 @@ def start(
     restart: options.Restart = 0,
     restart_backoff: options.RestartBackoff = None,
     restart_max_backoff: options.RestartMaxBackoff = None,
+    output_limit: options.LimitOfOutput = None,
+    output_limit_action: options.LimitActionOption = None,
     output: options.Output = None,
 ) -> None:
     """Start a job, print its id, and leave it running.
@@ -34,6 +36,7 @@ def start(
     seconds = options.positive("--timeout", timeout)
     deadline = options.positive("--start-deadline", start_deadline)
     policy = options.restart_policy(restart, restart_backoff, restart_max_backoff)
+    limit = options.output_limit(output_limit, output_limit_action)
     with connect(context.obj) as client:
         job = client.start(
             command,
@@ -44,5 +47,6 @@ def start(
             restart=policy,
             priority=priority,
             start_deadline=deadline,
+            output_limit=limit,
         )
     print_line(job_json(job) if output else job.id)

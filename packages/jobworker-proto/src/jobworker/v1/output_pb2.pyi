@@ -54,7 +54,9 @@ class OutputChunk(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The bytes, unchanged: not text, and not split at lines. Never empty."""
+    """The bytes, unchanged: not text, and not split at lines. Empty only where nothing but a gap is to be told: what follows
+    it is not of the stream that was asked for, or not there yet.
+    """
     stream: Global___OutputStream.ValueType
     """The stream that they were written to."""
     offset: _builtins.int

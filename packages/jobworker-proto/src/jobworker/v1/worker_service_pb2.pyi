@@ -369,8 +369,9 @@ class GetOutputRequest(_message.Message):
     stream: _output_pb2.OutputStream.ValueType
     """Only this stream; unspecified: both."""
     tail_lines: _builtins.int
-    """Begin with the last so many lines of what is there now, of the stream that is asked for; 0: with what comes from now
-    on. Not to be given together with an offset or since.
+    """Begin with the last so many lines of what is there now, of the stream that is asked for, and before end_offset where
+    that is set; 0: with what comes from now on. A last line without a newline is one. Not to be given together with an
+    offset or since.
     """
     end_offset: _builtins.int
     """Where to end: the stream ends before this byte. Not set: at the end of the output."""

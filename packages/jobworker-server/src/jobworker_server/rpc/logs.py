@@ -24,8 +24,17 @@ _STREAMS: dict[int, Literal["stdout", "stderr"] | None] = {
 async def _logs(call: Call, request: GetOutputRequest, send: Callable[[GetOutputResponse], Awaitable[None]]) -> None:
     if request.stream not in _STREAMS:
         raise InvalidRequestError("stream", f"there is no output stream {request.stream}")
+    if request.HasField("tail_lines") and (request.offset or request.HasField("since")):
+        raise InvalidRequestError("tail_lines", "give it without offset and since")
     job = await call.job(request.job_id)
-    batches = job.output_batches(offset=request.offset, follow=request.follow, stream=_STREAMS[request.stream])
+    batches = job.output_batches(
+        offset=request.offset,
+        follow=request.follow,
+        stream=_STREAMS[request.stream],
+        since=convert.moment("since", request.since) if request.HasField("since") else None,
+        tail=request.tail_lines if request.HasField("tail_lines") else None,
+        end=request.end_offset if request.HasField("end_offset") else None,
+    )
     # Frees the reader as soon as the client is gone, not when it is collected.
     async with aclosing(batches):
         async for batch in batches:

@@ -34,6 +34,7 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         ),
         stdin=request.stdin,
         terminal=convert.terminal(request.terminal) if request.HasField("terminal") else None,
+        output_limit=convert.output_limit(request.output_limit) if request.HasField("output_limit") else None,
         restart=convert.restart(request.restart) if request.HasField("restart") else None,
     )
     status = await job.status()
