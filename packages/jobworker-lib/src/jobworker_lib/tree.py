@@ -22,9 +22,14 @@ def terminate(tree: Tree, farewell: Sequence[signal.Signals] = (signal.SIGTERM,)
 
     ``farewell`` are other signals in its place.
     """
+
+    def ask(_pid: int, handle: int) -> None:
+        for number in (*farewell, signal.SIGCONT):
+            signal.pidfd_send_signal(handle, number)
+
     reached: set[int] = set()
     for _ in range(_TERMINATE_ROUNDS):  # bounded: a fork bomb always has new ones
-        new = _signal_each(tree, (*farewell, signal.SIGCONT), skip=reached)
+        new = _each(tree, ask, skip=reached)
         if not new:
             return
         reached |= new
@@ -36,16 +41,21 @@ def kill(tree: Tree) -> None:
     The kernel signals a group at once, so processes that fork faster than /proc can be read do not escape. Processes
     that change their group at each fork may: call again until none is left.
     """
-    own_group = os.getpgid(0)
-    for pid in _signal_each(tree, (signal.SIGKILL,)):
-        with suppress(ProcessLookupError, PermissionError):
-            group = os.getpgid(pid)
-            if group != own_group:
-                os.killpg(group, signal.SIGKILL)
+    done = {os.getpgid(0)}
+
+    def end(pid: int, handle: int) -> None:
+        group = os.getpgid(pid)
+        with suppress(PermissionError):  # others of its group may be ours
+            signal.pidfd_send_signal(handle, signal.SIGKILL)  # it is there, so that was its group and no other's
+        if group not in done:
+            done.add(group)
+            os.killpg(group, signal.SIGKILL)
+
+    _each(tree, end)
 
 
-def _signal_each(tree: Tree, signals: Collection[signal.Signals], skip: Collection[int] = ()) -> set[int]:
-    """Signal all of the tree but ``skip``: the pids that were tried."""
+def _each(tree: Tree, do: Callable[[int, int], None], skip: Collection[int] = ()) -> set[int]:
+    """Do something to all of the tree but ``skip``, each given as pid and pidfd: the pids that were tried."""
     pids = [pid for pid in tree() if pid not in skip]
     for start in range(0, len(pids), _HANDLES_AT_ONCE):
         with ExitStack() as handles:
@@ -56,6 +66,5 @@ def _signal_each(tree: Tree, signals: Collection[signal.Signals], skip: Collecti
                     handles.callback(os.close, opened[pid])
             for pid in opened.keys() & set(tree()):
                 with suppress(ProcessLookupError, PermissionError):
-                    for number in signals:
-                        signal.pidfd_send_signal(opened[pid], number)
+                    do(pid, opened[pid])
     return set(pids)
