@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from conformance.jobs import SLEEPER, UNKNOWN_ID, sh
-from conformance.processes import PATIENCE_SECONDS
+from conformance.processes import PATIENCE_SECONDS, wait_until
 from harness.api import Api, Failure, failing
 from harness.cli import Cli
 from harness.server import Server
@@ -187,6 +187,8 @@ def test_arguments_and_environment_stay_out_of_messages_and_log(api: Api, server
     failed = cli("start", "--env", f"TOKEN={secret}", "no-such-command", secret, status=1)
     bad = failure_of(api, "Start", argv=["true", secret + "\0"], env={"TOKEN": secret})
     assert secret not in failed.err + bad.message
+    last = cli.start(["true"])
+    wait_until(lambda: last in server.log)
     assert secret not in server.log
 
 
@@ -200,5 +202,5 @@ def test_a_fault_of_the_server_tells_clients_no_details(own_server: Server, own_
     (own_server.state_dir / "elsewhere").rename(jobs)
     assert str(own_server.state_dir) not in failed.err
     (error_id,) = [word for word in failed.err.split() if len(word) == 16]
-    assert f"error {error_id} in start" in own_server.log
+    wait_until(lambda: f"error {error_id} in start" in own_server.log)
     own_cli.start(["true"])

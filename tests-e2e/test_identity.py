@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from conformance.jobs import SLEEPER
-from conformance.processes import PATIENCE_SECONDS
+from conformance.processes import PATIENCE_SECONDS, wait_until
 from harness.api import Api, failing
 from harness.certs import Certs, Pair, around_now, pki
 from harness.cli import Cli
@@ -124,12 +124,17 @@ def test_a_certificate_that_expires_is_refused_on_an_open_connection(server: Ser
             list(api.chunks(job.id))
         with failing() as call_failure:
             api.status(job.id)
-    for failure in (stream_failure, call_failure):
+        with failing() as start_failure:
+            api.start(SLEEPER)
+    for failure in (stream_failure, call_failure, start_failure):
         assert (failure.code, failure.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CERTIFICATE_EXPIRED")
+    with Api(server, certs.full) as api:
+        api.stop(job.id, force=True)  # after it, whatever was begun before would be there
+        assert [known.id for known in api.list(owner="soon")] == [job.id]
 
 
 def test_refusals_are_in_the_log_with_the_caller_s_address_alone(server: Server, certs: Certs) -> None:
     with Api(server, certs.client("readonly", "ann")) as api, failing():
         api.start(["echo", "not-to-be-logged"])
-    assert "refused start called from ipv" in server.log
+    wait_until(lambda: "refused start called from ipv" in server.log)
     assert "not-to-be-logged" not in server.log

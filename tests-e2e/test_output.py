@@ -126,17 +126,36 @@ def test_a_client_that_is_killed_harms_neither_the_job_nor_another(cli: Cli, tmp
 
 
 def test_a_reader_that_stands_still_does_not_slow_the_job(cli: Cli, server: Server, tmp_path: Path) -> None:
-    job = RandomJob(cli, tmp_path, 64 * MIB)
+    job = RandomJob(cli, tmp_path, 128 * MIB)
     with ThreadPoolExecutor() as pool, cli.running("logs", job.id) as slow, cli.running("logs", job.id) as quick:
         stopped, reader = Reader(slow, pool), Reader(quick, pool)
         slow.send_signal(signal.SIGSTOP)
+        server.forget_peak_memory()
         before = server.memory("VmRSS")
         job.go_on()
         expected = job.hashes()
         assert reader.hashes() == expected
-        assert server.memory("VmRSS") - before < 64 * MIB
+        assert server.memory("VmHWM") - before < 64 * MIB
         slow.send_signal(signal.SIGCONT)
         assert stopped.hashes() == expected
+
+
+def test_the_memory_of_a_client_stays_flat(cli: Cli) -> None:
+    little, much = cli.start(["true"]), cli.start(["head", "-c", str(200 * MIB), "/dev/zero"])
+    cli("wait", much)
+    assert peak_memory_of(cli, "logs", much) - peak_memory_of(cli, "logs", little) < 64 * MIB
+
+
+def peak_memory_of(cli: Cli, *arguments: str) -> int:
+    """The most memory that a command has had, in bytes."""
+    with cli.running(*arguments) as process:
+        assert process.stdout
+        while process.stdout.read(MIB):
+            pass
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss * 1024
 
 
 def test_chunks_follow_one_another_and_streams_can_be_resumed_at_any_offset(api: Api, cli: Cli, tmp_path: Path) -> None:
