@@ -32,10 +32,11 @@ class Sizes:
     rounds: int
     lines: int
     jobs: int
+    kept_jobs: int
 
 
-FULL = Sizes(starts=400, rate_starts=400, stream_bytes=1 << 30, rounds=3, lines=1000, jobs=50)
-QUICK = Sizes(starts=40, rate_starts=80, stream_bytes=64 << 20, rounds=1, lines=100, jobs=10)
+FULL = Sizes(starts=400, rate_starts=400, stream_bytes=1 << 30, rounds=3, lines=1000, jobs=50, kept_jobs=100_000)
+QUICK = Sizes(starts=40, rate_starts=80, stream_bytes=64 << 20, rounds=1, lines=100, jobs=10, kept_jobs=2_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import platform
 from datetime import UTC, datetime
 
 import latency
+import listing
 import memory
 import rig
 import start
@@ -18,6 +19,7 @@ _BENCHMARKS = {
     "throughput": throughput.measure,
     "latency": latency.measure,
     "memory": memory.measure,
+    "listing": listing.measure,
 }
 
 

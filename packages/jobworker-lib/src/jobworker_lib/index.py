@@ -169,7 +169,7 @@ class Index:
                 known_ends.update(event.job_id for event in events if event.type is EventType.ENDED)
                 removed.update(event.job_id for event in events if event.type is EventType.DELETED)
             index_schema.clear(db)
-            jobs = (job for job in self._all_jobs() if job.spec.id not in removed)
+            jobs = (job for job in self._all_jobs() if job.id not in removed)
             index_rows.fill(db, jobs, known_ends, whole_since_ns)
             db.execute("INSERT INTO about VALUES (?, ?, ?, ?)", (index_schema.FORMAT, boot_id(), *reader.cursor))
             while events := reader.next_batch():

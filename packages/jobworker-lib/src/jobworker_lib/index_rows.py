@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jobworker_lib import index_schema
 from jobworker_lib.events.event import Cursor
@@ -30,9 +30,30 @@ _INSERT_LABEL = "INSERT OR IGNORE INTO labels (key, value, state, created_ns, id
 class Indexed:
     """What the index needs to know of a job."""
 
-    spec: JobSpec
+    id: str
+    created_ns: int
+    owner: str
+    labels: dict[str, str]
+    request_id: str | None
     state: State
     ended_ns: int | None = None
+    priority: int = 0
+    deadline_ns: int | None = None
+    """What tells when it is started, where it has not ended."""
+
+    @classmethod
+    def of(cls, spec: JobSpec, state: State) -> Self:
+        """One that has not ended."""
+        return cls(
+            spec.id,
+            spec.created_ns,
+            spec.owner,
+            spec.labels,
+            spec.request_id,
+            state,
+            priority=spec.priority,
+            deadline_ns=spec.deadline_ns,
+        )
 
 
 class _Found(NamedTuple):
@@ -63,7 +84,7 @@ def fill(db: sqlite3.Connection, jobs: Iterable[Indexed], known_ends: AbstractSe
     def rows() -> Iterator[tuple[object, ...]]:
         for job in jobs:
             labels.extend(_label_rows(job))
-            told = job.ended_ns is not None and (job.spec.id in known_ends or job.ended_ns < whole_since_ns)
+            told = job.ended_ns is not None and (job.id in known_ends or job.ended_ns < whole_since_ns)
             yield _row(job, told=told)
 
     db.executemany(_INSERT, rows())
@@ -85,7 +106,7 @@ def add_created(db: sqlite3.Connection, event: Event, look_up: Callable[[str], J
     state = event.state or State.STARTING
     spec = look_up(event.job_id)
     if spec is not None:
-        add(db, Indexed(spec, state))
+        add(db, Indexed.of(spec, state))
     else:
         db.execute(_INSERT, (event.job_id, event.time_ns, event.owner, "{}", None, state, 0, None, 0, None))
 
@@ -152,25 +173,22 @@ def id_of_request(db: sqlite3.Connection, owner: str, request_id: str) -> str | 
 
 
 def _row(job: Indexed, *, told: bool) -> tuple[object, ...]:
-    spec = job.spec
-    labels = json.dumps(spec.labels)
     return (
-        spec.id,
-        spec.created_ns,
-        spec.owner,
-        labels,
-        spec.request_id,
+        job.id,
+        job.created_ns,
+        job.owner,
+        json.dumps(job.labels),
+        job.request_id,
         job.state,
         int(told),
         job.ended_ns,
-        spec.priority,
-        spec.deadline_ns,
+        job.priority,
+        job.deadline_ns,
     )
 
 
 def _label_rows(job: Indexed) -> list[tuple[object, ...]]:
-    spec = job.spec
-    return [(key, value, job.state, spec.created_ns, spec.id, spec.owner) for key, value in spec.labels.items()]
+    return [(key, value, job.state, job.created_ns, job.id, job.owner) for key, value in job.labels.items()]
 
 
 def _move_labels(db: sqlite3.Connection, row: _Found, state: State) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobworker_lib import index_rows, lost, status_json
+from jobworker_lib import index_rows, lost, scan, status_json
 from jobworker_lib.bounds import BoundsFile
 from jobworker_lib.directory import DIRECTORY_MODE, QUEUED, SPEC, ExitRecord, JobDirectory
 from jobworker_lib.errors import EngineError, JobNotFoundError, JobRunningError, StateDirectoryError
@@ -218,7 +218,7 @@ class Store:
                 if state is State.QUEUED:
                     self.keeper.mark()
                     hidden.write(QUEUED, {"queued_ns": time.time_ns()})
-                index_rows.add(db, Indexed(spec, state))
+                index_rows.add(db, Indexed.of(spec, state))
                 self._show(spec, hidden, state)
             return None
 
@@ -263,10 +263,8 @@ class Store:
             for name in os.listdir(place):
                 with suppress(OSError, ValueError, KeyError, TypeError):  # deleted meanwhile, or damaged
                     directory = JobDirectory(place / name)
-                    record = directory.read_exit()
-                    spec = directory.read_spec()
-                    state = record.state if record else _state_before_its_end(directory)
-                    yield Indexed(spec, state, record.ended_ns if record else None)
+                    ended = scan.ended(f"{place}/{name}")
+                    yield ended or Indexed.of(directory.read_spec(), _state_before_its_end(directory))
 
     def _prepare(self) -> None:
         try:
