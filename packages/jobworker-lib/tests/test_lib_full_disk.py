@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import leave_nothing_running
-from jobworker_lib import Engine, EngineError, Job, State
+from jobworker_lib import Engine, EngineError, Gap, Job, OutputLimit, State
 from lib_testing import PATIENCE_SECONDS, awaiting, job_processes, sh, wait_until
 
 pytestmark = [
@@ -33,16 +33,22 @@ for part in range(0, len(data), 5000):
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 3 MiB."""
+    """A filesystem of 3 MiB, of which output may take all."""
     path = tmp_path / "disk"
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(path)]
     mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"a filesystem can't be mounted here: {mounted.stderr.strip()}")
+    (path / "state").mkdir(mode=0o700)
+    set_reserve(path, 0)
     yield path
     leave_nothing_running(path / "state")
     subprocess.run(["umount", str(path)], check=True)
+
+
+def set_reserve(disk: Path, size: int) -> None:
+    (disk / "state" / "reserve").write_text(f"{size}\n")
 
 
 def free_bytes(disk: Path) -> int:
@@ -120,3 +126,58 @@ def test_start_is_refused_with_the_reason(disk: Path) -> None:
         ballast.unlink()
         assert engine.run(["true"]).exit_code == 0
         assert len(engine.list()) == 2
+
+
+def test_segments_go_on_where_they_stopped(disk: Path) -> None:
+    """The limit fits on the disk, until something else takes the space."""
+    limit = OutputLimit(1 << 20, "drop_oldest")
+    with Engine(disk / "state") as engine:
+        ballast = fill(disk, leave=600_000)
+        job = engine.start(sh("head -c 3000000 /dev/zero; printf end"), output_limit=limit)
+        wait_until(lambda: free_bytes(disk) == 0, "a full disk")
+        assert job.status().state is State.RUNNING
+        ballast.unlink()
+        assert job.wait().exit_code == 0
+        chunks = list(job.output())
+        status = job.status()
+        assert (status.output_bytes, chunks[-1].data[-3:]) == (3_000_003, b"end")
+        assert chunks[0].gap == Gap(0, status.output_dropped_bytes)
+        assert sum(len(chunk.data) for chunk in chunks) == 3_000_003 - status.output_dropped_bytes <= limit.bytes
+
+
+def test_output_leaves_the_reserve_and_goes_on_when_there_is_more(disk: Path) -> None:
+    set_reserve(disk, 1_000_000)
+    with Engine(disk / "state") as engine:
+        ballast = fill(disk, leave=1_500_000)
+        job = engine.start([sys.executable, "-c", WRITER])
+        wait_until(lambda: job.status().output_bytes > 300_000, "output")
+        with pytest.raises(TimeoutError):
+            job.wait(timeout=1)
+        assert 700_000 < free_bytes(disk) < 1_100_000
+        assert engine.run(["echo", "short jobs go on"]).stdout == b"short jobs go on\n"
+        ballast.unlink()
+        assert job.wait().exit_code == 0
+        assert job.status().output_bytes == 1 << 20
+
+
+def test_reserve_can_be_changed_while_jobs_wait_for_it(disk: Path) -> None:
+    (disk / "state" / "reserve").unlink()
+    with Engine(disk / "state") as engine:
+        engine.run(["true"])
+        fill(disk, leave=150_000)  # less than a twentieth
+        job = engine.start(sh("head -c 20000 /dev/zero; sleep 1000"))
+        with pytest.raises(TimeoutError):
+            job.wait(timeout=1)
+        assert job.status().output_bytes == 0
+        set_reserve(disk, 0)
+        wait_until(lambda: job.status().output_bytes == 20_000, "all of the output")
+        job.stop(force=True)
+
+
+def test_job_that_waits_for_the_reserve_can_be_stopped(disk: Path) -> None:
+    set_reserve(disk, 1 << 30)
+    with Engine(disk / "state") as engine:
+        job = engine.start(["cat", "/dev/zero"])
+        status = job.stop(force=True)
+        assert status.describe() == "stopped (signal: 9)"
+        assert status.output_bytes <= 2 << 20, "what was in the pipes"

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from jobworker_lib.output.format import RECORD
+from jobworker_lib.output.reserve import Reserve
 from jobworker_lib.output.row import SegmentRow
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class OutputWriter:
     def __init__(self, directory: JobDirectory, limit: OutputLimit | None = None) -> None:
         self._most = limit.bytes if limit and limit.action == "stop" else None
         self._row = SegmentRow(directory, limit.bytes if limit and limit.action == "drop_oldest" else None)
+        self._reserve = Reserve(directory)
         self._size = 0
         self.beyond_limit = 0
         """Bytes that came beyond the limit at which the job is stopped, and were dropped."""
@@ -52,10 +54,11 @@ class OutputWriter:
         """How much was dropped to keep the limit, whatever it does at it."""
         return self.beyond_limit + self._row.first
 
-    def move(self, pipe: int, stream: int) -> int:
+    def move(self, pipe: int, stream: int, *, use_reserve: bool = False) -> int:
         """Append what the pipe holds, up to 1 MiB: bytes moved, 0 at the end of file.
 
-        Beyond a limit at which the job is stopped they are dropped, and counted.
+        Beyond a limit at which the job is stopped they are dropped, and counted. ``use_reserve``: also where the disk
+        has little more than its reserve.
 
         Raises:
             BlockingIOError: the pipe is empty (it must be non-blocking).
@@ -66,8 +69,11 @@ class OutputWriter:
             dropped = len(_read(pipe, _MOST_SPLICED))
             self.beyond_limit += dropped
             return dropped
+        if not use_reserve:
+            self._reserve.require()
         moved = self._splice(pipe) if self._can_splice and not self._row.is_full(self._size) else self._read(pipe)
         if moved:
+            self._reserve.use(moved)
             self._unrecorded = (moved, stream)
             self.flush()
         return moved

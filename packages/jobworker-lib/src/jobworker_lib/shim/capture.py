@@ -1,4 +1,4 @@
-"""Captures a job's output: from its pipes to its directory, pausing while the disk takes no more."""
+"""Captures a job's output: from its pipes to its directory, pausing while the disk is to take no more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _BUSY_PIPE_BYTES = 1 << 20
 class Capture:
     """The pipes of one job, registered with the shim's poller.
 
-    While the log can't be written (a full disk) nothing is read, so the job blocks in write(2) and no byte is lost.
+    While the log can't be written (a full disk), or the disk has less free than its reserve, nothing is read, so the
+    job blocks in write(2) and no byte is lost.
     """
 
     def __init__(self, pipes: tuple[int, ...], writer: OutputWriter, poller: select.poll) -> None:
@@ -54,10 +55,13 @@ class Capture:
             self._poller.register(pipe, select.POLLIN)
 
     def drain(self) -> bool:
-        """Take all that is in the pipes, then close them; False where the log can't be written now: call again."""
+        """Take all that is in the pipes, then close them; False where the log can't be written now: call again.
+
+        There is no process left that could write more, so a reserve of the disk holds what is there.
+        """
         try:
             for pipe in list(self._streams):
-                while pipe in self._streams and self._move(pipe):
+                while pipe in self._streams and self._move(pipe, use_reserve=True):
                     pass
             self._writer.flush()
         except OSError:
@@ -67,10 +71,10 @@ class Capture:
             self._close(pipe)
         return True
 
-    def _move(self, pipe: int) -> bool:
+    def _move(self, pipe: int, *, use_reserve: bool = False) -> bool:
         """Move what the pipe holds; False: it is empty or at its end."""
         try:
-            moved = self._writer.move(pipe, self._streams[pipe])
+            moved = self._writer.move(pipe, self._streams[pipe], use_reserve=use_reserve)
         except BlockingIOError:
             return False
         if not moved:

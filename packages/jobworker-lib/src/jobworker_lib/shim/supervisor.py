@@ -64,7 +64,11 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
         _tell(directory, spec, EventType.STARTED, record.started_ns, State.RUNNING)
         started(None)
         attempts = Attempts(directory, spec.restart, record.started_ns)
-        return _Supervision(process, spec, writer, control, signals, attempts).run(), True
+
+        def output_truncated() -> None:
+            _tell(directory, spec, EventType.OUTPUT_TRUNCATED, time.time_ns(), None)
+
+        return _Supervision(process, spec, writer, control, signals, attempts, output_truncated).run(), True
 
 
 def _failure(error: OSError, spec: JobSpec) -> ExitRecord:
@@ -78,7 +82,7 @@ def _failure(error: OSError, spec: JobSpec) -> ExitRecord:
     )
 
 
-def _tell(directory: JobDirectory, spec: JobSpec, event_type: EventType, time_ns: int, state: State) -> None:
+def _tell(directory: JobDirectory, spec: JobSpec, event_type: EventType, time_ns: int, state: State | None) -> None:
     tell(events_of(directory), event_type, job_id=spec.id, owner=spec.owner, time_ns=time_ns, state=state)
 
 
@@ -106,11 +110,13 @@ class _Supervision:
         control: Control,
         signals: SignalPipe,
         attempts: Attempts,
+        output_truncated: Callable[[], None],
     ) -> None:
         self._main = process.pid
         self._spec = spec
         self._writer = writer
         self._truncated = False
+        self._output_truncated = output_truncated
         self._control = control
         self._signals = signals
         self._attempts = attempts
@@ -204,6 +210,7 @@ class _Supervision:
         if self._truncated or not self._writer.dropped_bytes:
             return
         self._truncated = True
+        self._output_truncated()
         if self._writer.beyond_limit:
             self._ending.exceeded_output_limit(DEFAULT_GRACE_SECONDS)
 
