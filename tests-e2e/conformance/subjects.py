@@ -23,8 +23,9 @@ from conformance.attaching import AsyncioAttachment, Joined, LibraryAttachment, 
 from conformance.processes import PATIENCE_SECONDS, wait_until
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker_cli import convert
-from jobworker_cli.client import Client, Credentials, JobState, RestartPolicy, Stream, TerminalSize
+from jobworker_cli.client import Client, Credentials, JobState, OutputLimit, RestartPolicy, Stream, TerminalSize
 from jobworker_cli.errors import ClientError, InputClosedError, InvalidRequestError, JobNotFoundError, NoAnswerError
+from jobworker_cli.models import OutputLimitAction
 
 T = TypeVar("T")
 
@@ -83,7 +84,20 @@ class Status(Protocol):
     def stdin(self) -> bool: ...
     @property
     def tty(self) -> bool: ...
+    @property
+    def output_bytes(self) -> int: ...
+    @property
+    def output_dropped_bytes(self) -> int: ...
     def describe(self) -> str: ...
+
+
+class Gap(Protocol):
+    """Output that was dropped."""
+
+    @property
+    def begin(self) -> int: ...
+    @property
+    def end(self) -> int: ...
 
 
 class Chunk(Protocol):
@@ -99,6 +113,8 @@ class Chunk(Protocol):
     def end(self) -> int: ...
     @property
     def time(self) -> datetime: ...
+    @property
+    def gap(self) -> Gap | None: ...
 
 
 class RefusedError(Exception):
@@ -143,6 +159,7 @@ class Subject(Protocol):
         restart: lib.RestartPolicy | None = None,
         priority: int = 0,
         start_deadline: float | None = None,
+        output_limit: lib.OutputLimit | None = None,
     ) -> str:
         """Start a job: its id."""
 
@@ -157,9 +174,10 @@ class Subject(Protocol):
     def signal(self, job_id: str, signal: str) -> None: ...
     def set_timeout(self, job_id: str, timeout: float | None) -> None: ...
     def delete(self, job_id: str) -> None: ...
-    def output(
-        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: str | None = None
-    ) -> Iterator[Chunk]: ...
+    def output(self, job_id: str, **options: Any) -> Iterator[Chunk]:
+        """The output, as ``lib.OutputOptions`` select it."""
+        ...
+
     def list(
         self,
         *,
@@ -210,10 +228,6 @@ def _library_refusals() -> Iterator[None]:
         ) from error
 
 
-def _library_stream(stream: str | None) -> Any:
-    return stream  # the library checks it
-
-
 class LibrarySubject:
     """``jobworker_lib.Engine``."""
 
@@ -256,12 +270,10 @@ class LibrarySubject:
         with _library_refusals():
             self._engine.get(job_id).delete()
 
-    def output(
-        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: str | None = None
-    ) -> Iterator[Chunk]:
+    def output(self, job_id: str, **options: Any) -> Iterator[Chunk]:
         with _library_refusals():
             job = self._engine.get(job_id)
-            yield from job.output(offset=offset, follow=follow, stream=_library_stream(stream))
+            yield from job.output(**options)
 
     def list(self, *, states: Sequence[str] = (), **options: Any) -> Page:
         with _library_refusals():
@@ -327,11 +339,9 @@ class AsyncioSubject:
     def delete(self, job_id: str) -> None:
         self._with_job(job_id, lambda job: job.delete())
 
-    def output(
-        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: str | None = None
-    ) -> Iterator[Chunk]:
+    def output(self, job_id: str, **options: Any) -> Iterator[Chunk]:
         async def open_batches(job: lib.aio.Job) -> AsyncIterator[list[lib.Chunk]]:
-            return job.output_batches(offset=offset, follow=follow, stream=_library_stream(stream))
+            return job.output_batches(**options)
 
         async def next_batch() -> list[lib.Chunk]:
             return await anext(batches, [])
@@ -417,6 +427,7 @@ class ServerSubject:
         restart: lib.RestartPolicy | None = None,
         priority: int = 0,
         start_deadline: float | None = None,
+        output_limit: lib.OutputLimit | None = None,
     ) -> str:
         with _server_refusals():
             if limits is None and request_id is None:
@@ -431,6 +442,7 @@ class ServerSubject:
                     restart=_client_restart(restart),
                     priority=priority,
                     start_deadline=start_deadline,
+                    output_limit=_client_limit(output_limit),
                 ).id
             request = api.StartRequest(argv=argv, cwd=cwd or "", env=env, labels=labels, request_id=request_id or "")
             request.priority = priority
@@ -474,12 +486,10 @@ class ServerSubject:
         with _server_refusals():
             self._client.delete(job_id)
 
-    def output(
-        self, job_id: str, *, offset: int = 0, follow: bool = True, stream: str | None = None
-    ) -> Iterator[Chunk]:
+    def output(self, job_id: str, **options: Any) -> Iterator[Chunk]:
         with _server_refusals():
-            wanted = Stream(stream) if stream else None
-            yield from self._client.output(job_id, offset=offset, follow=follow, stream=wanted)
+            stream = options.pop("stream", None)
+            yield from self._client.output(job_id, stream=Stream(stream) if stream else None, **options)
 
     def list(
         self,
@@ -525,6 +535,10 @@ class ServerSubject:
             self._process.kill()
             self._process.wait()
             raise
+
+
+def _client_limit(limit: lib.OutputLimit | None) -> OutputLimit | None:
+    return None if limit is None else OutputLimit(limit.bytes, OutputLimitAction(limit.action))
 
 
 def _client_restart(policy: lib.RestartPolicy | None) -> RestartPolicy | None:
