@@ -111,7 +111,7 @@ class Attachment:
                 return
             explained = self._explain(error)
             if isinstance(explained, NoAnswerError):
-                raise OutputInterruptedError(str(explained), self._reached or 0) from None
+                raise OutputInterruptedError(f"the connection was lost: {explained}", self._reached or 0) from None
             raise explained from None
 
     def close(self, *, at_once: bool = False) -> None:

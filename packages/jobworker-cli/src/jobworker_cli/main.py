@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from jobworker_cli import __version__, exit_status
+from jobworker_cli.commands.attach import attach
 from jobworker_cli.commands.list import list_jobs
 from jobworker_cli.commands.logs import logs
 from jobworker_cli.commands.rm import remove
@@ -47,6 +48,7 @@ def _add(command: Callable[..., None], name: str, *aliases: str, **settings: boo
 
 _add(start, "start", allow_interspersed_args=False)  # What follows COMMAND belongs to it, options too.
 _add(run, "run", allow_interspersed_args=False)
+_add(attach, "attach")
 _add(status, "status", "query")
 _add(logs, "logs", "stream", "output")
 _add(stop, "stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Annotated, TypeVar, overload
@@ -9,7 +10,8 @@ from typing import Annotated, TypeVar, overload
 import typer
 
 from jobworker_cli import quantities
-from jobworker_cli.models import OutputLimit, OutputLimitAction, RestartPolicy
+from jobworker_cli.local_terminal import local_size
+from jobworker_cli.models import OutputLimit, OutputLimitAction, RestartPolicy, TerminalSize
 
 T = TypeVar("T")
 
@@ -62,6 +64,8 @@ RestartBackoff = Annotated[
 RestartMaxBackoff = Annotated[
     float | None, typer.Option("--restart-max-backoff", metavar="SECONDS", help="The longest pause. Default: 300.")
 ]
+Stdin = Annotated[bool, typer.Option("--stdin", "-i", help="Give the job a standard input.")]
+Tty = Annotated[bool, typer.Option("--tty", "-t", help="Give the job a terminal.")]
 
 
 class LimitAction(StrEnum):
@@ -99,6 +103,14 @@ def positive(option: str, seconds: float | None) -> float | None:
     if seconds is not None and not 0 < seconds < float("inf"):
         raise typer.BadParameter("expected a number of seconds above 0", param_hint=option)
     return seconds
+
+
+def terminal(variables: dict[str, str]) -> TerminalSize:
+    """What --tty asks for: a terminal like that of the user, if there is one, whose type is added to the variables."""
+    size = local_size()
+    if size is not None and "TERM" in os.environ:
+        variables.setdefault("TERM", os.environ["TERM"])
+    return size or TerminalSize()
 
 
 def restart_policy(restarts: int, backoff: float | None, max_backoff: float | None) -> RestartPolicy | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from jobworker_cli import exit_status, options
+from jobworker_cli import exit_status, options, session
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, OutputInterruptedError
 from jobworker_cli.models import JobState
@@ -34,17 +34,24 @@ def run(
     restart_max_backoff: options.RestartMaxBackoff = None,
     output_limit: options.LimitOfOutput = None,
     output_limit_action: options.LimitActionOption = None,
+    stdin: options.Stdin = False,
+    tty: options.Tty = False,
 ) -> None:
     """Run a job as if it were here, and exit as it does.
 
     Ctrl-C (or SIGTERM, SIGHUP) stops the job and waits for its end; a second Ctrl-C kills it. The job is stopped, too,
     when the standard output is closed. Where as many jobs run as may, it waits for its turn.
 
+    With --stdin the job reads what this command reads. With --tty it has a terminal, for which yours stands in: every
+    key goes to it, Ctrl-C and Ctrl-Z too. Ctrl-P Ctrl-Q leaves it running, and so does a lost connection.
+
     The exit status is the job's own exit code, 128 + N if signal N ended it, 126 or 127 if the command could not be
     executed or was not found, and 125 if jobworker failed after the job had started. Where the job could not be
     started at all, it is 1 to 5 as for any command.
 
         jobworker-cli run uname -a
+        jobworker-cli run --stdin sha256sum <large-file
+        jobworker-cli run --tty bash
         jobworker-cli run --timeout 60 -- sh -c 'make 2>&1 | tail'
     """
     variables, labels = options.key_values("--env", env), options.key_values("--label", label)
@@ -52,6 +59,7 @@ def run(
     deadline = options.positive("--start-deadline", start_deadline)
     policy = options.restart_policy(restart, restart_backoff, restart_max_backoff)
     limit = options.output_limit(output_limit, output_limit_action)
+    feed = stdin or (tty and sys.stdin.isatty())
     with connect(context.obj) as client, StopOnSignal(client) as stopper:
         try:
             job = client.start(
@@ -60,6 +68,8 @@ def run(
                 env=variables,
                 labels=labels,
                 timeout=seconds,
+                stdin=stdin,
+                terminal=options.terminal(variables) if tty else None,
                 restart=policy,
                 priority=priority,
                 start_deadline=deadline,
@@ -70,23 +80,32 @@ def run(
             raise typer.Exit(exit_status.of_failed_start(error)) from None
         stopper.watch(job.id)
         if job.state is JobState.QUEUED and sys.stderr.isatty():
-            say(f"job {job.id} is queued: as many jobs run as may; Ctrl-C cancels it")
+            way_out = "Ctrl-P Ctrl-Q leaves" if tty else "Ctrl-C cancels"
+            say(f"job {job.id} is queued: as many jobs run as may; {way_out} it")
         try:
-            ended = _follow(client, job, stopper)
+            ended = _follow(client, job, stopper, feed=feed)
         except ClientError as error:
             offset = error.offset if isinstance(error, OutputInterruptedError) else 0
             report(error)
-            say(f"hint: the job may go on running; its output: `jobworker-cli logs --offset {offset} {job.id}`")
+            way_back = f"attach {job.id}" if feed else f"logs --offset {offset} {job.id}"
+            say(f"hint: the job may go on running; `jobworker-cli {way_back}` comes back to it")
             raise typer.Exit(exit_status.JOBWORKER_FAILED) from None
+    if ended is None:
+        return
     if ended.reason not in ("exited", "stopped"):
         say(f"job {ended.id}: {ended.describe()}")
     raise typer.Exit(exit_status.of_job(ended))
 
 
-def _follow(client: Client, job: Job, stopper: StopOnSignal) -> Job:
+def _follow(client: Client, job: Job, stopper: StopOnSignal, *, feed: bool) -> Job | None:
+    """The job, ended; None where it was left."""
     try:
-        for batch in client.output_batches(job.id):
-            write_output(batch)
+        if feed:
+            if session.join(client.attach(job.id), feed=True) is None:
+                return None
+        else:
+            for batch in client.output_batches(job.id):
+                write_output(batch)
     except OutputClosedError:
         stopper.stop()
     return client.wait(job.id)

@@ -25,12 +25,17 @@ def start(
     restart_max_backoff: options.RestartMaxBackoff = None,
     output_limit: options.LimitOfOutput = None,
     output_limit_action: options.LimitActionOption = None,
+    stdin: options.Stdin = False,
+    tty: options.Tty = False,
     output: options.Output = None,
 ) -> None:
     """Start a job, print its id, and leave it running.
 
-    jobworker-cli start sleep 60
-    jobworker-cli start --label team=a -- sh -c 'make && make test'
+    With --stdin or --tty, `attach` joins it and writes to it; without, it reads the end of file at once.
+
+        jobworker-cli start sleep 60
+        jobworker-cli start --tty bash
+        jobworker-cli start --label team=a -- sh -c 'make && make test'
     """
     variables, labels = options.key_values("--env", env), options.key_values("--label", label)
     seconds = options.positive("--timeout", timeout)
@@ -44,6 +49,8 @@ def start(
             env=variables,
             labels=labels,
             timeout=seconds,
+            stdin=stdin,
+            terminal=options.terminal(variables) if tty else None,
             restart=policy,
             priority=priority,
             start_deadline=deadline,

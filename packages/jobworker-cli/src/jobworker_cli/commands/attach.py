@@ -1,0 +1,80 @@
+"""``attach``: join a running job."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from jobworker_cli import exit_status, options, session
+from jobworker_cli.connection import connect
+from jobworker_cli.errors import ClientError, InputClosedError, NoInputError
+from jobworker_cli.local_terminal import local_size
+from jobworker_cli.models import Job
+from jobworker_cli.terminal import report, say
+
+
+def attach(
+    context: typer.Context,
+    job_id: options.JobId,
+    *,
+    no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Only watch.")] = False,
+    tail: Annotated[
+        int | None,
+        typer.Option(
+            "--tail",
+            metavar="N",
+            min=0,
+            help="Begin with the last N lines. Default: a screenful if the job has a terminal, otherwise 0.",
+        ),
+    ] = None,
+) -> None:
+    """Join a job: type to it and see its output, until it ends; exit as it does.
+
+    If the job has a terminal (--tty), yours stands in for it: every key goes to the job, Ctrl-C, Ctrl-Z and Ctrl-D too.
+    Ctrl-P Ctrl-Q leaves it running. If it has a standard input (--stdin), what this command reads goes there, and the
+    end of it ends that; Ctrl-C leaves the job running. Any number may be attached to a job.
+
+    The exit status is the job's, as that of `run`, 0 where the job was left by Ctrl-P Ctrl-Q, and 125 where the
+    connection was lost, which leaves the job running.
+
+        jobworker-cli attach 3f2a91c0
+        jobworker-cli attach --no-stdin 3f2a91c0
+    """
+    with connect(context.obj) as client:
+        job = client.status(client.resolve(job_id))
+        feed = not no_stdin and _can_be_fed(job)
+        attachment = client.attach(job.id, watch_only=not feed, tail=_screenful(job) if tail is None else tail)
+        if feed and job.tty and (size := local_size()):
+            with suppress(InputClosedError):  # it has just ended
+                attachment.resize(size)
+        try:
+            ended = session.join(attachment, feed=feed)
+        except ClientError as error:
+            report(error)
+            say(f"hint: the job may go on running; `jobworker-cli attach {job.id}` joins it again")
+            raise typer.Exit(exit_status.JOBWORKER_FAILED) from None
+    if ended is None:
+        return
+    if ended.reason not in ("exited", "stopped"):
+        say(f"job {ended.id}: {ended.describe()}")
+    raise typer.Exit(exit_status.of_job(ended))
+
+
+def _can_be_fed(job: Job) -> bool:
+    """Whether the job takes input. Where it does not, nobody's is dropped without a word."""
+    if job.stdin or job.tty:
+        return True
+    if not sys.stdin.isatty():
+        raise NoInputError(
+            f"job {job.id} takes no input: it was started without --stdin and --tty", "--no-stdin only watches"
+        )
+    say(f"job {job.id} takes no input, for it was started without --stdin and --tty; only watching")
+    return False
+
+
+def _screenful(job: Job) -> int:
+    size = local_size()
+    return size.rows if job.tty and size else 0

@@ -1,0 +1,86 @@
+"""Real terminals, in tmux: what is typed in them and what is seen on them."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from conformance.processes import PATIENCE_SECONDS, wait_until
+
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+
+class Tmux:
+    """A tmux server of one test."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._count = 0
+
+    def open(
+        self, argv: Sequence[str], environment: Mapping[str, str], *, columns: int = 80, rows: int = 24
+    ) -> Terminal:
+        """A new terminal in which a shell runs a command and then tells its exit status and the terminal's modes."""
+        self._count += 1
+        name = f"t{self._count}"
+        variables = [f"{key}={value}" for key, value in environment.items() if key not in ("TMUX", "TERM")]
+        script = f"before=$(stty -g); {shlex.join(argv)}; status=$?; [ $before = $(stty -g) ] && m=kept || m=changed; "
+        script += "echo; echo exit:$status modes:$m; exec cat"
+        size = ["-x", str(columns), "-y", str(rows)]
+        self.call("-f", "/dev/null", "new-session", "-d", "-s", name, *size, "env", "-i", *variables,
+                  "TERM=screen-256color", "sh", "-c", script)  # fmt: skip
+        return Terminal(self, name)
+
+    def call(self, *arguments: str) -> str:
+        command = ["tmux", "-S", str(self._socket), *arguments]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        return done.stdout
+
+    def close(self) -> None:
+        if self._count:
+            self.call("kill-server")
+
+
+class Terminal:
+    """One terminal."""
+
+    def __init__(self, tmux: Tmux, name: str) -> None:
+        self._tmux = tmux
+        self._name = name
+
+    def type(self, *keys: str) -> None:
+        """Press keys: text, or names of tmux such as ``Enter`` and ``C-c``."""
+        self._tmux.call("send-keys", "-t", self._name, *keys)
+
+    def screen(self) -> str:
+        return self._tmux.call("capture-pane", "-p", "-t", self._name)
+
+    def sees(self, *texts: str) -> str:
+        """Wait until all the texts are on the screen: the screen."""
+        try:
+            wait_until(lambda: all(text in self.screen() for text in texts))
+        except AssertionError:
+            raise AssertionError(f"{texts} did not appear:\n{self.screen()}") from None
+        return self.screen()
+
+    def ends(self, status: int) -> str:
+        """Wait until the command has ended with this status and has left the terminal's modes as they were."""
+        return self.sees(f"exit:{status} modes:kept")
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._tmux.call("resize-window", "-t", self._name, "-x", str(columns), "-y", str(rows))
+
+    def pids(self, name: str) -> list[int]:
+        """The processes in it whose command line holds the text."""
+        tty = self._tmux.call("display-message", "-p", "-t", self._name, "#{pane_tty}").strip()
+        done = subprocess.run(
+            ["ps", "-t", tty.removeprefix("/dev/"), "-o", "pid=,args="],
+            check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+        )  # fmt: skip
+        lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+        return [int(pid) for pid, command in lines if name in command and not command.startswith("sh -c")]
