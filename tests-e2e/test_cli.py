@@ -98,7 +98,7 @@ def test_list_filters_and_pages(own_server: Server, own_cli: Cli, certs: Certs) 
 def test_rm_removes_an_ended_job(cli: Cli, server: Server) -> None:
     job_id = cli.start(SLEEPER)
     refused = cli("rm", job_id, status=1)
-    assert "is running" in refused.err
+    assert "has not ended" in refused.err
     cli("stop", job_id)
     cli("rm", job_id)
     cli("status", job_id, status=3)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,13 +18,15 @@ from harness.api import Api
 from harness.certs import Certs
 from jobworker.v1 import job_pb2
 
+_QUEUED = (job_pb2.JOB_STATE_QUEUED,)
 _RUNNING = (job_pb2.JOB_STATE_STARTING, job_pb2.JOB_STATE_RUNNING)
 
 
 class Server:
     """``python -m jobworker_server`` on a free port; a new one at each start."""
 
-    def __init__(self, certs: Certs, directory: Path, served: Path | None = None) -> None:
+    def __init__(self, certs: Certs, directory: Path, served: Path | None = None, options: Sequence[str] = ()) -> None:
+        self._options = options
         self.certs = certs
         self.state_dir = directory / "state"
         self.address = ""
@@ -34,6 +37,7 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         options = ["--listen", "localhost:0", "--certs", str(self._served), "--state-dir", str(self.state_dir)]
+        options += self._options
         with self._log.open("ab") as log:
             begin = log.tell()
             self._process = subprocess.Popen(
@@ -91,8 +95,9 @@ class Server:
             if self._process.poll() is not None:
                 self.start()
             with Api(self, self.certs.full) as api:
-                for job in api.list(states=_RUNNING, all_owners=True):
-                    _stop(api, job.id)
+                for states in (_QUEUED, _RUNNING):  # none may take the place of another
+                    for job in api.list(states=states, all_owners=True):
+                        _stop(api, job.id)
             assert self.terminate() == 0, self.log
             wait_until(lambda: not self._processes(), "the end of all processes of the server and its jobs")
         finally:

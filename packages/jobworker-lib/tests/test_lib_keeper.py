@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,15 @@ with Engine(sys.argv[1]) as engine:
     for _ in range(int(sys.argv[2])):
         print(engine.start(sys.argv[4:], owner=sys.argv[3]).id, flush=True)
 """
+_REPEATS = """
+import json, random, sys
+from jobworker_lib import Engine
+names = [f"request-{number}" for number in range(30)]
+random.Random(int(sys.argv[2])).shuffle(names)
+with Engine(sys.argv[1]) as engine:
+    command = ["sh", "-c", "echo $1 >> $2", "sh"]
+    print(json.dumps({n: engine.start([*command, n, sys.argv[3]], owner="ann", request_id=n).id for n in names}))
+"""
 _DIES_BEFORE_ITS_JOB_IS_SHOWN = """
 import os, sys
 from jobworker_lib import Engine
@@ -45,6 +55,15 @@ def dying(source, target):
     rename(source, target)
 os.rename = dying
 Engine(sys.argv[1]).start(["echo", "shown"])
+"""
+
+
+_DIES_BEFORE_IT_IS_TAKEN = """
+import os, sys
+from jobworker_lib import Engine
+from jobworker_lib.launcher import Launcher
+Launcher.launch = lambda *_: os._exit(0)
+Engine(sys.argv[1]).start(["sh", "-c", "echo ran >> $1", "sh", sys.argv[2]], request_id=sys.argv[3] or None)
 """
 
 
@@ -158,6 +177,19 @@ def test_bound_of_an_owner_holds_across_engines(state_dir: Path, tmp_path: Path)
     assert max(map(int, (tmp_path / "counts").read_text().split())) == 2
 
 
+@pytest.mark.parametrize("bounds", [Bounds(), Bounds(running=2)])
+def test_equal_requests_of_several_engines_are_one_job(state_dir: Path, tmp_path: Path, bounds: Bounds) -> None:
+    Engine(state_dir, bounds=bounds).close()
+    with ExitStack() as programs:
+        starters = [programs.enter_context(program(_REPEATS, state_dir, seed, tmp_path / "ran")) for seed in range(4)]
+        first, *others = [json.loads(finish(starter)) for starter in starters]
+    assert all(other == first for other in others)
+    with Engine(state_dir) as engine:
+        wait_for_all(engine)
+        assert {job.id for job in engine.list()} == set(first.values())
+    assert Counter((tmp_path / "ran").read_text().split()) == dict.fromkeys(first, 1)
+
+
 @pytest.mark.timeout(300)
 def test_a_thousand_jobs_run_once_each_in_the_order_of_their_priorities(state_dir: Path, tmp_path: Path) -> None:
     chosen = random.Random(5)  # noqa: S311  # to be repeated, not to be secret
@@ -196,6 +228,42 @@ def test_job_whose_starter_died_before_it_was_shown_waits_still(state_dir: Path)
         (job,) = engine.list(state="queued")
         first.stop()
         assert job.wait(PATIENCE_SECONDS).exit_code == 0
+
+
+@pytest.mark.parametrize("look", ["start", "list", "status"])
+def test_cut_off_start_with_a_request_id_is_resumed_by_who_looks(state_dir: Path, tmp_path: Path, look: str) -> None:
+    with program(_DIES_BEFORE_IT_IS_TAKEN, state_dir, tmp_path / "ran", "request") as starter:
+        finish(starter)
+    (path,) = (state_dir / "jobs").iterdir()
+    with Engine(state_dir) as engine:
+        job = engine.get(path.name)
+        if look == "start":
+            assert engine.start(["true"], request_id="request").id == job.id
+        elif look == "list":
+            engine.list()
+        else:
+            assert job.status().state in (State.QUEUED, State.STARTING, State.RUNNING, State.EXITED)
+        assert job.wait(PATIENCE_SECONDS).exit_code == 0
+        assert [found.id for found in engine.list()] == [job.id]
+    assert (tmp_path / "ran").read_text() == "ran\n"
+
+
+def test_cut_off_start_without_a_request_id_is_lost(state_dir: Path, tmp_path: Path) -> None:
+    with program(_DIES_BEFORE_IT_IS_TAKEN, state_dir, tmp_path / "ran", "") as starter:
+        finish(starter)
+    with Engine(state_dir) as engine:
+        assert [status.state for status in engine.list().statuses] == [State.LOST]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_cut_off_start_of_before_the_boot_is_lost(
+    state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with program(_DIES_BEFORE_IT_IS_TAKEN, state_dir, tmp_path / "ran", "request") as starter:
+        finish(starter)
+    monkeypatch.setattr("jobworker_lib.lost.boot_time_ns", time.time_ns)
+    with Engine(state_dir) as engine:
+        assert [status.state for status in engine.list().statuses] == [State.LOST]
 
 
 def test_keeper_ends_where_its_directory_is_removed(state_dir: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from jobworker_lib import tree
 from jobworker_lib.directory import CONTROL_SOCKET, EXIT, ExitRecord, JobDirectory, StartRecord
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
-from jobworker_lib.procfs import boot_id, descendants, processes_with_environment
+from jobworker_lib.procfs import boot_id, boot_time_ns, descendants, processes_with_environment
 from jobworker_lib.spec import JOB_ID_VARIABLE
 from jobworker_lib.status import Reason, State
 
@@ -36,6 +36,22 @@ def make_lost(directory: JobDirectory) -> ExitRecord:
         _kill_processes(directory.path.name)
     error = "its host was restarted" if restarted else _explain(started)
     return _end(directory, ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns(), error=error))
+
+
+def may_be_resumed(directory: JobDirectory) -> bool:
+    """Whether a job without a supervisor was never begun with, and may still be started, in place of who died at that.
+
+    That is so for a start with a request id, which promises that the job is started once however often it is asked for.
+    Without one nobody would expect it: who started it may have started another since. And of the time before a boot
+    nobody can tell whether it was begun with, for nothing is synced to the disk.
+    """
+    if directory.was_taken() or directory.has_exit():
+        return False
+    try:
+        spec = directory.read_spec()
+    except (ValueError, KeyError, TypeError):  # damaged
+        return False
+    return spec.request_id is not None and spec.created_ns > boot_time_ns()
 
 
 def fail(directory: JobDirectory, record: ExitRecord) -> None:
@@ -67,7 +83,7 @@ def bury(path: str) -> None:
                 return
             time.sleep(_PAUSE_SECONDS)
         try:
-            if not directory.has_exit() and not directory.is_queued():
+            if not (directory.has_exit() or directory.is_queued() or may_be_resumed(directory)):
                 make_lost(directory)
         finally:
             os.close(lock)

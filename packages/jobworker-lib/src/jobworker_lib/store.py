@@ -136,9 +136,21 @@ class Store:
         if lock is None:
             return None
         try:
-            return directory.read_exit() or lost.make_lost(directory)
+            return directory.read_exit() or self.lose(directory)
         finally:
             os.close(lock)
+
+    def lose(self, directory: JobDirectory) -> ExitRecord | None:
+        """Make a job without a supervisor lost; None: it is queued instead, for its start may be resumed.
+
+        The caller holds the job's lock. FileNotFoundError where the job was deleted.
+        """
+        if not lost.may_be_resumed(directory):
+            return lost.make_lost(directory)
+        with suppress(EngineError):  # a full disk: whoever looks next tries again
+            self.index.transact(lambda db: self._queue(db, directory))
+            self.keeper.tend()
+        return None
 
     def find(self, query: Query) -> tuple[list[JobStatus], tuple[int, str] | None]:
         """The jobs that a query finds, the newest first; where there are more, creation time and id of the last one.
@@ -209,20 +221,28 @@ class Store:
             self._show(spec, hidden, State.STARTING)
             return None
 
+        if bounds.exist:
+            self.upkeep.look()  # who has just seen a job's end need not wait for its being told
+
         def add(db: sqlite3.Connection) -> str | None:
             known = request_id and index_rows.id_of_request(db, spec.owner, request_id)
             if known and known != spec.id:
                 return known
             if index_rows.owner_of(db, spec.id) is None:  # else the index was made anew while the job was added
                 state = admission.admit(db, spec, bounds)
-                if state is State.QUEUED:
-                    self.keeper.mark()
-                    hidden.write(QUEUED, {"queued_ns": time.time_ns()})
                 index_rows.add(db, Indexed.of(spec, state))
+                if state is State.QUEUED:
+                    self._queue(db, hidden)
                 self._show(spec, hidden, state)
             return None
 
         return self.index.transact(add)
+
+    def _queue(self, db: sqlite3.Connection, directory: JobDirectory) -> None:
+        """Let a job wait for its turn; the caller holds its lock."""
+        self.keeper.mark()
+        directory.write(QUEUED, {"queued_ns": time.time_ns()})
+        index_rows.set_state(db, directory.path.name, State.QUEUED)
 
     def _show(self, spec: JobSpec, hidden: JobDirectory, state: State) -> None:
         event = Event(type=EventType.CREATED, job_id=spec.id, time_ns=spec.created_ns, owner=spec.owner, state=state)

@@ -137,7 +137,7 @@ class Upkeep:
             try:
                 os.rename(hidden.path, directory.path)
                 if not directory.is_queued():
-                    lost.make_lost(directory)
+                    self._store.lose(directory)
             finally:
                 os.close(lock)
 

@@ -45,8 +45,9 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     """Accepted, and waiting for its turn: as many jobs run as may. It comes before JOB_STATE_STARTING, and can be stopped."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
-    """Where a job is in its life: queued, starting, running, and then ended in one of four ways. A job never goes back to an
-    earlier state, and never leaves an ended one.
+    """Where a job is in its life: queued, starting, running, and then ended in one of four ways. A job never leaves an ended
+    state, and goes back to an earlier one in one case only: from starting to queued, where its start had a request id and
+    whoever was to start it died before its command was executed.
     """
 
 JOB_STATE_UNSPECIFIED: JobState.ValueType  # 0
