@@ -37,8 +37,10 @@ class Result:
 class Cli:
     """Runs ``python -m jobworker_cli`` as a client of one server, wherever it listens at the time."""
 
-    def __init__(self, server: Server, config_home: Path) -> None:
+    def __init__(self, server: Server, config_home: Path, address: str = "") -> None:
+        """``address``: where to connect to instead."""
         self._server = server
+        self._address = address
         self._config_home = config_home
 
     def __call__(self, *arguments: object, status: int = 0, client: Pair | None = None) -> Result:
@@ -88,7 +90,7 @@ class Cli:
         """Settings by which a command finds the server, as ``client`` or as the client ``full``."""
         pair = client or self._server.certs.full
         return clean_environment() | {
-            "JOBWORKER_SERVER": self._server.address,
+            "JOBWORKER_SERVER": self._address or self._server.address,
             "JOBWORKER_CA": str(self._server.certs.ca),
             "JOBWORKER_CERT": str(pair.cert),
             "JOBWORKER_KEY": str(pair.key),

@@ -89,6 +89,11 @@ class Server:
         (found,) = [pid for pid in holders(self.state_dir) if _comm(pid) == "jobworker-fork"]
         return found
 
+    def reads_output_of(self, job_id: str) -> bool:
+        """Whether a client follows the output of a job."""
+        directory = Path(f"/proc/{self.pid}/fd")
+        return any(job_id in _link(directory / name) for name in os.listdir(directory))
+
     def close(self) -> None:
         """Stop what is left running, end the server, and see that no process of either is left."""
         try:
@@ -121,6 +126,13 @@ def _stop(api: Api, job_id: str) -> None:
         api.stop(job_id, force=True)
     except grpc.RpcError:
         assert api.wait(job_id).HasField("ended_at"), "it can't be stopped, and has not ended by itself"
+
+
+def _link(path: Path) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def _comm(pid: int) -> str:
