@@ -152,7 +152,7 @@ from jobworker_lib import Engine
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
     signal.signal(number, signal.SIG_IGN)
-os.umask(0o777)
+os.umask(0o077)
 os.environ["SECRET"] = "x"
 report = os.dup(1)
 for standard in (0, 1, 2):
