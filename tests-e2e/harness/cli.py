@@ -72,10 +72,7 @@ class Cli:
         with subprocess.Popen(
             self.command(*arguments),
             env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **options,
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         ) as process:
             try:
                 yield process

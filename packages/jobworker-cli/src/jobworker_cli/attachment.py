@@ -23,7 +23,19 @@ _LEAVE_SECONDS = 5.0
 
 
 class Attachment:
-    """Made by :meth:`jobworker_cli.client.Client.attach`; one thread may write while another reads the output."""
+    """A job that was joined, made by :meth:`jobworker_cli.client.Client.attach`.
+
+    ::
+
+        job = client.start(["bc"], stdin=True)
+        with client.attach(job.id) as attachment:
+            attachment.write(b"6 * 7\\n")
+            attachment.close_input()
+            for chunk in attachment.output():
+                print(chunk.data)  # b"42\\n"
+
+    Leaving the block leaves the job running. One thread may write while another reads the output.
+    """
 
     def __init__(
         self,
@@ -82,7 +94,7 @@ class Attachment:
         Raises:
             InputClosedError: the job takes no more input.
         """
-        self._put(api.AttachRequest(resize=api.TerminalSize(rows=size.rows, columns=size.columns)))
+        self._put(api.AttachRequest(resize=convert.terminal_value(size)))
 
     def output(self) -> Iterator[Chunk]:
         """Yield the output as it comes; see ``output_batches``."""

@@ -161,15 +161,15 @@ class Client:
             StartFailedError: the command could not be executed; CommandNotFoundError where there is none.
             QuotaExceededError: as many jobs run, and wait, as may.
         """
-        _require_text("argv", argv)
-        _require_text("cwd", [cwd])
-        _require_text("env", [*(env or {}), *(env or {}).values()])
-        _require_text("labels", [*(labels or {}), *(labels or {}).values()])
+        convert.require_text("argv", argv)
+        convert.require_text("cwd", [cwd])
+        convert.require_text("env", [*(env or {}), *(env or {}).values()])
+        convert.require_text("labels", [*(labels or {}), *(labels or {}).values()])
         request = api.StartRequest(
             argv=argv, cwd=cwd, env=env, labels=labels, request_id=str(uuid.uuid4()), stdin=stdin
         )
         if terminal is not None:
-            request.terminal.rows, request.terminal.columns = terminal.rows, terminal.columns
+            request.terminal.CopyFrom(convert.terminal_value(terminal))
         if timeout is not None:
             request.timeout.CopyFrom(convert.duration("timeout", timeout))
         request.priority = convert.int32("priority", priority)
@@ -182,18 +182,9 @@ class Client:
         return convert.job(self._call(self._stub.Start, request).job)
 
     def attach(self, job_id: str, *, watch_only: bool = False, offset: int = 0, tail: int | None = None) -> Attachment:
-        """Join a job: write to its standard input or terminal, and see its output.
+        """Join a job: write to its standard input or terminal, and see its output; see ``Attachment`` for an example.
 
-        ::
-
-            job = client.start(["bc"], stdin=True)
-            with client.attach(job.id) as attachment:
-                attachment.write(b"6 * 7\\n")
-                attachment.close_input()
-                for chunk in attachment.output():
-                    print(chunk.data)  # b"42\\n"
-
-        Leaving the block leaves the job running. Where the job has ended already, there is its output.
+        Where the job has ended already, there is its output.
 
         Args:
             job_id: which.
@@ -206,11 +197,7 @@ class Client:
             NoInputError: the job was started without ``stdin`` and ``terminal``.
             PermissionDeniedError: the role does not allow to write to jobs; it may allow to watch.
         """
-        start = api.AttachStart(job_id=job_id, input=not watch_only)
-        if tail is None:
-            start.offset = offset
-        else:
-            start.tail_lines = tail
+        start = convert.attach_start(job_id, watch_only=watch_only, offset=offset, tail=tail)
         return Attachment(self._stub.Attach, start, self._explain)
 
     def status(self, job_id: str) -> Job:
@@ -244,7 +231,7 @@ class Client:
             JobNotFoundError: there is no such job.
             JobNotRunningError: it has ended.
         """
-        _require_text("signal", [signal])
+        convert.require_text("signal", [signal])
         self._call(self._stub.Signal, api.SignalRequest(job_id=job_id, signal=signal))
 
     def set_timeout(self, job_id: str, timeout: float | None) -> Job:
@@ -343,7 +330,7 @@ class Client:
             id_prefix: whose id begins with this.
             page_size: jobs in a page, up to 1000; 0: the server's default.
         """
-        _require_text("labels", [*(labels or {}), *(labels or {}).values()])
+        convert.require_text("labels", [*(labels or {}), *(labels or {}).values()])
         request = api.ListJobsRequest(
             page_size=page_size,
             states=[convert.state_value(state) for state in states],
@@ -408,12 +395,3 @@ class Client:
             return rpc_errors.from_rpc(error)
         found = diagnosis.explain(self._address, self._credentials)
         return found or NoAnswerError(f"the connection to {self._address} was lost", "try again")
-
-
-def _require_text(field: str, values: Iterable[str]) -> None:
-    """Refuse what came from bytes that are not UTF-8: the API carries text."""
-    for value in values:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InvalidRequestError(f"{field}: it holds bytes that are not UTF-8") from None

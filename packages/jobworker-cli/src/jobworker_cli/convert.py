@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from jobworker.v1 import job_pb2, output_pb2
+from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2
 from jobworker_cli.errors import InvalidRequestError, ServerError
 from jobworker_cli.models import (
     Attempt,
@@ -20,6 +21,7 @@ from jobworker_cli.models import (
     Reason,
     RestartPolicy,
     Stream,
+    TerminalSize,
 )
 
 _STATES = {job_pb2.JobState.Value(f"JOB_STATE_{state.name}"): state for state in JobState}
@@ -144,6 +146,33 @@ def int32(field: str, number: int) -> int:
     return number
 
 
+def terminal_value(size: TerminalSize) -> worker_service_pb2.TerminalSize:
+    """The API's value of a terminal's size.
+
+    Raises:
+        InvalidRequestError: it can't be a size.
+    """
+    if not all(0 <= length < 1 << 32 for length in (size.rows, size.columns)):
+        raise InvalidRequestError("terminal: a size has 1 to 65535 rows and columns")
+    return worker_service_pb2.TerminalSize(rows=size.rows, columns=size.columns)
+
+
+def attach_start(job_id: str, *, watch_only: bool, offset: int, tail: int | None) -> worker_service_pb2.AttachStart:
+    """The first request of an attached client.
+
+    Raises:
+        InvalidRequestError: the offset or the number of lines is negative or too large.
+    """
+    if not all(0 <= number < 1 << 64 for number in (offset, tail or 0)):
+        raise InvalidRequestError("offset and tail: they must be from 0 to 2**64 - 1")
+    start = worker_service_pb2.AttachStart(job_id=job_id, input=not watch_only)
+    if tail is None:
+        start.offset = offset
+    else:
+        start.tail_lines = tail
+    return start
+
+
 def duration(field: str, seconds: float) -> Duration:
     """The API's value of a time span.
 
@@ -171,6 +200,15 @@ def _attempt(message: job_pb2.Attempt) -> Attempt:
 
 def _output_limit(message: job_pb2.OutputLimit) -> OutputLimit:
     return OutputLimit(message.bytes, _LIMIT_ACTIONS.get(message.action, OutputLimitAction.STOP))
+
+
+def require_text(field: str, values: Iterable[str]) -> None:
+    """Refuse what came from bytes that are not UTF-8: the API carries text."""
+    for value in values:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequestError(f"{field}: it holds bytes that are not UTF-8") from None
 
 
 def _time(value: Timestamp) -> datetime:
