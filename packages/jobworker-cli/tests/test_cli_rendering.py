@@ -101,6 +101,8 @@ def test_job_json_has_the_stable_keys() -> None:
         ("limits", {"memory_bytes": 1 << 26}),
         ("usage", None),
         ("timeout", None),
+        ("stdin", False),
+        ("tty", False),
         ("priority", 0),
         ("output_bytes", 12),
         ("output_dropped_bytes", 5),

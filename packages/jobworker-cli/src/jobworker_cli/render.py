@@ -60,6 +60,8 @@ def _job_object(job: Job) -> dict[str, Any]:
         "limits": dict(job.limits),
         "usage": None,
         "timeout": job.timeout,
+        "stdin": job.stdin,
+        "tty": job.tty,
         "priority": job.priority,
         "output_bytes": job.output_bytes,
         "output_dropped_bytes": job.output_dropped_bytes,

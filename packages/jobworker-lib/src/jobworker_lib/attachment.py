@@ -46,7 +46,7 @@ class Attachment:
     def write(self, data: bytes) -> None:
         """Write all of ``data`` to the job's input; returns when the job, or the kernel for it, has taken it.
 
-        The kernel holds about 200 KB that the job has not read yet; then this waits for the job, however long.
+        The kernel holds about 128 KiB that the job has not read yet; then this waits for the job, however long.
 
         Raises:
             InputClosedError: the job takes no more: it, or who is attached, has closed its input, or it has ended. How

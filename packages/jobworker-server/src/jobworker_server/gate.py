@@ -127,6 +127,7 @@ class Duplex(Generic[RequestT, ResponseT]):
 
         async def call(_requests: object, context: Context) -> None:
             async with gate.admit(self.operation, context) as admitted:
+                await context.send_initial_metadata(_ACCEPTED)
                 await self.answer(admitted, Conversation(context, admitted.lifetime))
 
         return grpc.stream_stream_rpc_method_handler(
