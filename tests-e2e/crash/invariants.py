@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from conformance.processes import holders, job_processes, wait_until
 from crash.jobs import KINDS, LABEL, REQUEST, Life, Told, bring_to_end, greet, start
 from jobworker_lib import Engine, Job, JobStatus, State
 from jobworker_lib.directory import JobDirectory
+from jobworker_lib.events.event import Event, EventType
+from jobworker_lib.events.reader import EventReader, beginning_of
 
 _AGE_SECONDS = 3600
 
@@ -33,6 +36,7 @@ def check(life: Life, *, may_be_lost: bool = False) -> None:
         statuses = engine.list().statuses
     _nothing_is_left_running(state_dir)
     _no_file_is_left(state_dir)
+    _every_event_is_told_once(state_dir, statuses)
     with Engine(state_dir) as engine:
         assert engine.list().statuses == statuses, "an end that was told never changes"
     for part in state_dir.glob("index.db*"):
@@ -48,8 +52,8 @@ def check(life: Life, *, may_be_lost: bool = False) -> None:
 def _every_job_is_listed_once(engine: Engine, state_dir: Path, told: Told) -> None:
     listed = sorted(job.id for job in engine.list())
     there = sorted(path.name for path in (state_dir / "jobs").iterdir())
-    assert listed == there, "what is listed is what is there: hidden directories are swept, no job is missing or twice"
-    missing = set(told.started) - set(told.deleted) - set(listed)
+    assert listed == there, "what is listed is what is there, no job is missing or twice"
+    missing = set(told.started) - told.deleting - set(listed)
     assert not missing, "a start that returned has left its job"
     assert not set(told.deleted) & set(listed), "a job that was deleted stays so"
 
@@ -64,7 +68,7 @@ def _ended_as_it_should(job: Job, told: Told, *, may_be_lost: bool) -> None:
     else:
         assert (status.state, status.exit_code, status.signal) == (kind.state, kind.exit_code, kind.signal)
     if job.id in told.ended:
-        assert status == told.ended[job.id], "an end that was told never changes"
+        assert repr(status) == told.ended[job.id], "an end that was told never changes"
     chunks = list(job.output())
     assert b"".join(chunk.data for chunk in chunks).startswith(told.output.get(job.id, b""))
     assert sum(len(chunk.data) for chunk in chunks) == status.output_bytes
@@ -78,7 +82,7 @@ def _ended_as_it_should(job: Job, told: Told, *, may_be_lost: bool) -> None:
 def _what_ran_is_known(engine: Engine, runs: Path, told: Told) -> None:
     ran = runs.read_text().split() if runs.exists() else []
     assert len(ran) == len(set(ran)), "no command is executed twice"
-    known = {job.id for job in engine.list()} | set(told.deleted)
+    known = {job.id for job in engine.list()} | told.deleting
     assert set(ran) <= known, "no command is executed that nobody knows of"
 
 
@@ -89,7 +93,8 @@ def _a_repeated_start_is_the_same_job(engine: Engine, state_dir: Path, runs: Pat
         job = start(engine, KINDS["exits"], runs)
         _ended_as_it_should(job, Told(), may_be_lost=False)
         return
-    assert start(engine, KINDS[of_request[0].labels[LABEL]], runs).id == of_request[0].id
+    known = of_request[0]
+    assert start(engine, KINDS[known.labels[LABEL]], runs, known.owner).id == known.id
 
 
 def _request_of(state_dir: Path, status: JobStatus) -> str | None:
@@ -103,18 +108,38 @@ def _nothing_is_left_running(state_dir: Path) -> None:
 
 
 def _no_file_is_left(state_dir: Path) -> None:
-    assert _half_made(state_dir) == [], "what was half made or half removed is left"
+    for place in ("new", "deleted"):
+        assert list((state_dir / place).iterdir()) == [], "what was half-made is swept"
     for path in (state_dir / "jobs").rglob("*"):
         assert not path.name.startswith("."), f"{path} was left half-made"
         assert not stat.S_ISSOCK(path.stat().st_mode), f"the socket {path} of an ended job is left"
 
 
+def _every_event_is_told_once(state_dir: Path, statuses: Sequence[JobStatus]) -> None:
+    """Of each job: that it was created, perhaps that it was started, and how it ended, in this order."""
+    told: dict[str, list[Event]] = {}
+    for event in _events(state_dir):
+        told.setdefault(event.job_id, []).append(event)
+    for status in statuses:
+        events = told.pop(status.id)
+        types = [event.type for event in events]
+        assert types in ([EventType.CREATED, EventType.ENDED], [EventType.CREATED, EventType.STARTED, EventType.ENDED])
+        assert events[-1].state == status.state
+    for events in told.values():
+        types = [event.type for event in events]
+        assert types[-1] is EventType.DELETED, "what is there no more was deleted"
+        assert len(types) == len(set(types))
+
+
+def _events(state_dir: Path) -> Iterator[Event]:
+    log = str(state_dir / "events")
+    with EventReader(log, beginning_of(log)[0]) as reader:
+        while events := reader.next_batch():
+            yield from events
+
+
 def _make_old(state_dir: Path) -> None:
     """What is half-made is only swept when nobody can be at it any more."""
     with suppress(FileNotFoundError):
-        for path in _half_made(state_dir):
+        for path in (state_dir / "new").iterdir():
             os.utime(path, times=(time.time() - _AGE_SECONDS,) * 2)
-
-
-def _half_made(state_dir: Path) -> list[Path]:
-    return [*(state_dir / "new").iterdir(), *(state_dir / "deleted").iterdir()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from conformance.processes import wait_until
-from jobworker_lib import Engine, Job, JobNotRunningError, JobStatus, StartError, State
+from jobworker_lib import Engine, Job, JobNotRunningError, StartError, State
 
 LABEL = "kind"
 REQUEST = "request"
@@ -29,6 +29,9 @@ class Kind:
     stdout: bytes = b""
     stderr: bytes = b""
     is_stopped: bool = False
+
+    def __str__(self) -> str:
+        return self.name
 
     def argv(self, runs: Path) -> list[str]:
         """Its command, which first of all notes in ``runs`` that it was executed."""
@@ -53,8 +56,11 @@ class Told:
     """What an engine has said before something was killed: it must stay so."""
 
     started: list[str] = field(default_factory=list)
-    ended: dict[str, JobStatus] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+    """The status as it was told, as repr gives it."""
     output: dict[str, bytes] = field(default_factory=dict)
+    deleting: set[str] = field(default_factory=set)
+    """What was asked to be deleted: it may be there still, or not."""
     deleted: list[str] = field(default_factory=list)
 
 
@@ -80,10 +86,10 @@ class Life:
         return self.path / "strace.log"
 
 
-def start(engine: Engine, kind: Kind, runs: Path) -> Job:
+def start(engine: Engine, kind: Kind, runs: Path, owner: str | None = None) -> Job:
     """Start a job under the one request id; where its command can't be executed, the job that is kept of it."""
     try:
-        return engine.start(kind.argv(runs), labels={LABEL: kind.name}, request_id=REQUEST)
+        return engine.start(kind.argv(runs), labels={LABEL: kind.name}, request_id=REQUEST, owner=owner)
     except StartError as error:
         assert kind.state is State.FAILED
         return engine.get(error.job_id)
@@ -95,7 +101,7 @@ def live(engine: Engine, kind: Kind, life: Life) -> None:
     life.told.started.append(job.id)
     bring_to_end(job, kind)
     life.told.output[job.id] = b"".join(chunk.data for chunk in job.output())
-    life.told.ended[job.id] = job.status()
+    life.told.ended[job.id] = repr(job.status())
 
 
 def bring_to_end(job: Job, kind: Kind) -> None:

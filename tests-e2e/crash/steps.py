@@ -20,10 +20,14 @@ turns = pytest.mark.parametrize("turn", range(_TURNS))
 """Each test is two, that share its steps, so that two processors have something to do."""
 
 
-def each_step(turn: int, steps: Iterable[Step], trial: Callable[[Step], object]) -> None:
-    """Call ``trial`` with this turn's share of the steps. Which these are is chosen by the seed of pytest-randomly."""
+def each_step(turn: int, steps: Iterable[Step], trial: Callable[[Step], object], *, rarer: int = 1) -> None:
+    """Call ``trial`` with this turn's share of the steps. Which these are is chosen by the seed of pytest-randomly.
+
+    ``rarer``: of a sample, only one in so many is tried, for these trials take long.
+    """
+    every = EVERY * rarer if EVERY > 1 else 1
     chosen = list(steps)[turn::_TURNS]
-    chosen = chosen[random.randrange(EVERY) :: EVERY]  # noqa: S311  # to be repeated, not to be secret
+    chosen = chosen[random.randrange(every) :: every]  # noqa: S311  # to be repeated, not to be secret
     if ONLY is not None:
         chosen = [step for step in steps if str(step) == ONLY]
     for step in chosen:

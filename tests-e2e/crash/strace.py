@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from conformance.processes import PATIENCE_SECONDS
-
 KILL = "signal=KILL"
 STOP = "signal=STOP"
-"""It stops after the call; whoever waits for that goes on with SIGCONT."""
+"""It stops after the call, until somebody sends SIGCONT or the block ends."""
 DISK_FULL = "error=ENOSPC"
 
 # What changes something that others can see. An unknown name, on another processor, is passed over for its "?".
@@ -28,7 +28,8 @@ MESSAGES = ("sendmsg", "sendto", "recvmsg", "recvfrom", "accept4", "connect", "l
 DESCRIPTORS = ("flock", "close", "socket", "socketpair", "pipe2", "dup3", "?dup2", "fchdir", "chdir", "?poll", "ppoll")
 STEPS = (*WRITES, *FILES, *PROCESSES, *MESSAGES, *DESCRIPTORS)
 
-_CALL = re.compile(r"^(?:\d+ +)?(\w+)\(", re.MULTILINE)
+_DETACHING_SECONDS = 5.0
+_CALL = re.compile(r"^(?:(\d+) +)?(\w+)\(", re.MULTILINE)
 
 
 class Step(NamedTuple):
@@ -42,49 +43,58 @@ class Step(NamedTuple):
 
 
 @contextmanager
-def watching(pid: int, log: Path, *, calls: tuple[str, ...] = STEPS, follow: bool = False) -> Iterator[None]:
-    """Note the steps of a process until the block ends; with ``follow`` those of its threads and children, too."""
-    with _strace(pid, log, [f"--trace={','.join(calls)}", *_following(follow)]):
+def watching(pid: int, log: Path, *, calls: tuple[str, ...] = STEPS) -> Iterator[None]:
+    """Note the steps of a process, that is of the threads it has now, until the block ends."""
+    with _strace(pid, log, f"--trace={','.join(calls)}"):
         yield
 
 
 def steps_in(log: Path) -> list[Step]:
     """The steps that a process has gone through while it was watched."""
-    counts: Counter[str] = Counter()
-    steps = []
-    for name in _CALL.findall(log.read_text(errors="replace")):
-        counts[name] += 1
-        steps.append(Step(name, counts[name]))
-    return steps
+    counts: Counter[tuple[str, str]] = Counter()
+    steps: dict[Step, None] = {}
+    for thread, name in _CALL.findall(log.read_text(errors="replace")):
+        counts[thread, name] += 1
+        steps.setdefault(Step(name, counts[thread, name]))
+    return list(steps)
 
 
 @contextmanager
-def at_step(pid: int, step: Step, what: str, log: Path, *, follow: bool = False) -> Iterator[None]:
-    """Until the block ends, ``what`` happens to a process at its ``step``, counted from now.
+def at_step(pid: int, step: Step, what: str, log: Path) -> Iterator[None]:
+    """Until the block ends, ``what`` happens to a process at its ``step``, counted from now, for each thread apart."""
+    handle = os.pidfd_open(pid)
+    try:
+        with _strace(pid, log, f"--trace={step.call}", f"--inject={step.call}:{what}:when={step.number}"):
+            yield
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGCONT)
+        os.close(handle)
 
-    With ``follow`` each thread and child counts for itself.
-    """
-    inject = f"--inject={step.call}:{what}:when={step.number}"
-    with _strace(pid, log, [f"--trace={step.call}", inject, *_following(follow)]):
-        yield
+
+def stands_still(log: Path) -> bool:
+    """Whether STOP has come to effect."""
+    return "--- stopped by SIGSTOP ---" in log.read_text(errors="replace")
 
 
 @contextmanager
-def _strace(pid: int, log: Path, options: list[str]) -> Iterator[None]:
-    command = ["strace", "-p", str(pid), "-o", str(log), *options]
+def _strace(pid: int, log: Path, *options: str) -> Iterator[None]:
+    # Each thread by itself, rather than with --follow-forks: that would follow what outlives the process, too.
+    threads = os.listdir(f"/proc/{pid}/task")
+    command = ["strace", *(f"--attach={thread}" for thread in threads), "-o", str(log), *options]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            said = process.stderr.readline()
-            assert "attached" in said, said
+            for _ in threads:
+                said = process.stderr.readline()
+                assert said.endswith("attached\n"), said
             yield
         finally:
             process.terminate()
-            process.wait(PATIENCE_SECONDS)
-
-
-def _following(follow: bool) -> list[str]:
-    return ["--follow-forks"] if follow else []
+            try:
+                process.wait(_DETACHING_SECONDS)
+            except subprocess.TimeoutExpired:  # it may wait for a thread of a process that is dying
+                process.kill()
 
 
 @cache

@@ -7,6 +7,7 @@ before the last boot (it is not synced to the disk), or further behind than the 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -67,8 +68,8 @@ class Index:
             try:
                 try:
                     return self._transact(work)
-                except sqlite3.DatabaseError as error:
-                    if "locked" in str(error):
+                except (sqlite3.DatabaseError, IsADirectoryError) as error:
+                    if _is_no_damage(error):
                         raise
                     self._discard()
                     return self._transact(work)
@@ -138,8 +139,11 @@ class Index:
 
     def _discard(self) -> None:
         self._disconnect()
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        for path in (Path(f"{self._path}{suffix}") for suffix in ("", "-wal", "-shm")):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def _open(self) -> sqlite3.Connection:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -201,6 +205,14 @@ def _set_journal_mode(db: sqlite3.Connection, mode: str) -> None:
             time.sleep(_BUSY_PAUSE_SECONDS)
         else:
             return
+
+
+def _is_no_damage(error: Exception) -> bool:
+    """Whether the index would be as before if it were made anew: it is in use, or the disk is full."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM)
 
 
 def _is_current(db: sqlite3.Connection) -> bool:
