@@ -76,7 +76,7 @@ def _ended_as_it_should(job: Job, told: Told, *, may_be_lost: bool) -> None:
         written = b"".join(chunk.data for chunk in chunks if chunk.stream == stream)
         assert whole.startswith(written), "a job's output is what it wrote"
         assert written == whole or status.state is State.LOST, "and all of it, where it is not lost"
-    assert job_processes(job.id) == [], "no process of an ended job is left"
+    wait_until(lambda: not job_processes(job.id), "the end of all processes of an ended job")
 
 
 def _what_ran_is_known(engine: Engine, runs: Path, told: Told) -> None:

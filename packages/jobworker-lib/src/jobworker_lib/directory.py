@@ -36,6 +36,8 @@ EXIT = "exit.json"
 OUTPUT_LOG, OUTPUT_INDEX = segment_names(0)
 CONTROL_SOCKET = "control.sock"
 
+_RESERVED_BYTES = 512
+
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
@@ -128,11 +130,26 @@ class JobDirectory:
 
     def write(self, name: str, record: Any) -> None:
         """Write a record, all of it or nothing, as JSON."""
-        temporary = self.file(f".{name}.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        self._write_new(name, json.dumps(record).encode())
+        os.rename(self._new(name), self.file(name))
+
+    def reserve(self, name: str) -> None:
+        """Take the room for a small record, so that a disk which fills meanwhile can't refuse it."""
+        self._write_new(name, bytes(_RESERVED_BYTES))
+
+    def give_back(self, name: str) -> None:
+        """Give back the room of a record that is not written after all."""
+        os.unlink(self._new(name))
+
+    def _write_new(self, name: str, data: bytes) -> None:
+        # Not truncated before, but after: what was reserved is written over.
+        descriptor = os.open(self._new(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         with open(descriptor, "wb") as file:
-            file.write(json.dumps(record).encode())
-        os.rename(temporary, self.file(name))
+            file.write(data)
+            file.truncate()
+
+    def _new(self, name: str) -> str:
+        return self.file(f".{name}.new")
 
     def try_lock(self) -> int | None:
         """Take the supervisor's lock: a descriptor that holds it, or None while a supervisor lives."""

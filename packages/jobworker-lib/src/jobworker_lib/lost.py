@@ -17,6 +17,7 @@ from jobworker_lib.status import Reason, State
 
 _PAUSE_SECONDS = 0.01
 _LOCK_SECONDS = 5.0
+_LOOKS_IN_VAIN = 2
 _LEFTOVERS_SECONDS = 5.0
 """A process in an uninterruptible sleep dies when it wakes; nobody waits for it longer than this."""
 
@@ -122,8 +123,14 @@ def _kill_processes(job_id: str) -> None:
         return [*roots, *descendants(*roots)]
 
     give_up_at = time.monotonic() + _LEFTOVERS_SECONDS
-    while leftovers() and time.monotonic() < give_up_at:
-        tree.kill(leftovers)
+    looks_in_vain = 0
+    # One look is not enough: in the midst of execve(2) a process has no environment that can be read.
+    while looks_in_vain < _LOOKS_IN_VAIN and time.monotonic() < give_up_at:
+        if leftovers():
+            looks_in_vain = 0
+            tree.kill(leftovers)
+        else:
+            looks_in_vain += 1
         time.sleep(_PAUSE_SECONDS)
 
 

@@ -55,9 +55,11 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
     """Run a job, and let go of its files: how it ended, and whether it ever started."""
     spec = replace(spec, timeout=directory.timeout_of(spec))  # it may have been changed while the job was queued
     with closing(OutputWriter(directory, spec.output_limit)) as writer, closing(Control(directory)) as control:
+        directory.reserve(STARTED)
         try:
             process = Spawned(spec, spec.terminal)
         except OSError as error:
+            directory.give_back(STARTED)
             return _failure(error, spec), False
         record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id())
         directory.write(STARTED, asdict(record))
