@@ -7,9 +7,11 @@ import os
 import platform
 from datetime import UTC, datetime
 
+import compression
 import latency
 import listing
 import memory
+import reading
 import rig
 import start
 import throughput
@@ -19,6 +21,8 @@ _BENCHMARKS = {
     "throughput": throughput.measure,
     "latency": latency.measure,
     "memory": memory.measure,
+    "reading": reading.measure,
+    "compression": compression.measure,
     "listing": listing.measure,
 }
 

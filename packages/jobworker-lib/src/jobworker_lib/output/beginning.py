@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from jobworker_lib.directory import JobDirectory
 
-_BLOCK_RECORDS = 1024
+_BLOCK_RECORDS = 64
+_MOST_RECORDS = 4096
 _BLOCK_BYTES = 64 << 10
 
 
@@ -68,9 +69,11 @@ def _blocks_backwards(directory: JobDirectory, stream: int | None, end: int) -> 
 def _runs_backwards(segment: Segment, stream: int | None, end: int) -> Iterator[tuple[int, int]]:
     """Where the bytes of a stream before ``end`` are in a segment, the last first; what is adjacent is joined."""
     left = min(segment.count(), segment.at_offset(end) + 1)
+    most = _BLOCK_RECORDS
     while left:
-        block = segment.records(max(0, left - _BLOCK_RECORDS), min(left, _BLOCK_RECORDS))
+        block = segment.records(max(0, left - most), min(left, most))
         left -= len(block)
+        most = min(2 * most, _MOST_RECORDS)
         begin = stop = end
         for record in reversed(block):
             if stream not in (None, record.stream) or record.offset >= end:

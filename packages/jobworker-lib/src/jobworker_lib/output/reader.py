@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jobworker_lib.directory import JobDirectory
 
 _BATCH_BYTES = 1 << 20
+_FEWEST_RECORDS = 64
+_MOST_RECORDS = 4096
 
 
 class OutputReader:
@@ -46,6 +48,7 @@ class OutputReader:
         self._begun = False
         self._segment: Segment | None = None
         self._record = 0
+        self._records_at_once = _FEWEST_RECORDS
         self._gap: Gap | None = None
 
     def begin(self) -> None:
@@ -131,14 +134,19 @@ class OutputReader:
 
     def _records_of(self, segment: Segment) -> list[Record]:
         """Records of which the first is wanted; it passes those before it, and reads none of their bytes."""
-        while records := segment.records(self._record):
+        while records := segment.records(self._record, self._records_at_once):
             passed = next((number for number, record in enumerate(records) if self._wants(record)), len(records))
             if passed:
                 self._record += passed
                 self._offset = max(self._offset, records[passed - 1].end)
             if passed < len(records):
                 return records[passed:]
+            self._expect(2 * passed)
         return []
+
+    def _expect(self, records: int) -> None:
+        """How many records the next look is to give: some more than are of use, for each is work."""
+        self._records_at_once = max(_FEWEST_RECORDS, min(records, _MOST_RECORDS))
 
     def _wants(self, record: Record) -> bool:
         return record.end > self._offset and record.time_ns >= self._since_ns and self._stream in (None, record.stream)
@@ -153,6 +161,7 @@ class OutputReader:
         data = self._segment.read(start, end - start)
         end = start + len(data)
         chunks = []
+        used = 0
         for record in records:
             first, last = max(start, record.offset), min(end, record.end)
             if first >= last:
@@ -160,8 +169,9 @@ class OutputReader:
             if self._stream in (None, record.stream):
                 part = data if last - first == len(data) else data[first - start : last - start]
                 chunks.append(Chunk(part, STREAMS[record.stream], first, record.time_ns))
-            if last == record.end:
-                self._record += 1
+            used += last == record.end
+        self._record += used
+        self._expect(2 * used)
         self._offset = end
         return chunks
 

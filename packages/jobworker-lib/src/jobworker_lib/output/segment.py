@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from jobworker_lib.directory import JobDirectory
 
-_BLOCK_RECORDS = 4096
-
 
 class Segment:
     """A segment's files. They can be read until closed, also when the segment is dropped meanwhile."""
@@ -38,7 +36,7 @@ class Segment:
         """Whole records."""
         return os.fstat(self._index).st_size // RECORD.size
 
-    def records(self, first: int, most: int = _BLOCK_RECORDS) -> list[Record]:
+    def records(self, first: int, most: int) -> list[Record]:
         """Records from number ``first`` on, as far as they are there."""
         raw = os.pread(self._index, most * RECORD.size, first * RECORD.size)
         raw = raw[: len(raw) // RECORD.size * RECORD.size]
