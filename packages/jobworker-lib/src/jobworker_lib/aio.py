@@ -10,10 +10,11 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from jobworker_lib.aio_attachment import Attachment
-from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
+from jobworker_lib.core import Core
 from jobworker_lib.engine import RunResult
 from jobworker_lib.errors import JobworkerError
 from jobworker_lib.page import Page
+from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
 from jobworker_lib.waiting import until_async as _until
 from jobworker_lib.watcher import Change
 

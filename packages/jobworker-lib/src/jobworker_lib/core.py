@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from jobworker_lib.output.selection import OutputOptions
     from jobworker_lib.start_options import StartOptions
 
-DEFAULT_GRACE_SECONDS = 10.0
 _LONGEST_GRACE_SECONDS = 86400.0
 _ID_PREFIX = re.compile(r"[0-9a-f-]{0,36}")
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from jobworker_lib.attachment import Attachment
-from jobworker_lib.core import DEFAULT_GRACE_SECONDS, Core
+from jobworker_lib.core import Core
 from jobworker_lib.errors import CommandFailedError, JobworkerError
 from jobworker_lib.interruption import Uninterrupted
 from jobworker_lib.page import Page
+from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
 from jobworker_lib.waiting import until as _until
 from jobworker_lib.watcher import Change
 

@@ -10,6 +10,8 @@ from typing import Self
 from jobworker_lib.directory import ExitRecord
 from jobworker_lib.status import Reason, State
 
+DEFAULT_GRACE_SECONDS = 10.0
+"""How long a job has after SIGTERM before SIGKILL, where nothing else is asked for."""
 LINGER_SECONDS = 3.0
 """How long processes that outlive their main process may go on before SIGTERM."""
 LINGER_GRACE_SECONDS = 2.0

@@ -20,7 +20,7 @@ from jobworker_lib.procfs import boot_id, descendants
 from jobworker_lib.shim.attempts import Attempts
 from jobworker_lib.shim.capture import Capture
 from jobworker_lib.shim.control import Control
-from jobworker_lib.shim.ending import Ending, Outcome
+from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS, Ending, Outcome
 from jobworker_lib.shim.interaction import Interaction
 from jobworker_lib.shim.spawn import Spawned
 from jobworker_lib.start_errors import explain
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from jobworker_lib.shim.signals import SignalPipe
     from jobworker_lib.spec import JobSpec
 
-DEFAULT_GRACE_SECONDS = 10.0
 _KILL_AGAIN_SECONDS = 0.05
 
 Started = Callable[[ExitRecord | None], None]
