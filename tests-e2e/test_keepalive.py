@@ -44,7 +44,7 @@ def test_client_notices_a_server_that_is_frozen(
 ) -> None:
     soon = {"grpc.keepalive_time_ms": 1000, "grpc.keepalive_timeout_ms": 1000, "grpc.http2.ping_timeout_ms": 1000}
     monkeypatch.setattr(channel, "_OPTIONS", tuple({**CLIENT, **soon}.items()))
-    with Client(own_server.address, Credentials.from_directory(certs.directory)) as client:
+    with Client(own_server.address, Credentials.from_directory(certs.directory), reconnect=0) as client:
         chunks = client.output(client.start(sh("echo ready; exec sleep 1000")).id)
         assert next(chunks).data == b"ready\n"
         own_server.send_signal(signal.SIGSTOP)
