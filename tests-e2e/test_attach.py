@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,33 @@ def test_a_client_that_has_said_all_goes_on_seeing(api: Api) -> None:
     assert [response.input_closed for response in responses].count(True) <= 1
     assert responses[0].job.id == job_id
     assert responses[-1].job.HasField("ended_at")
+
+
+def test_a_client_that_reads_nothing_is_let_go_when_it_is_gone_and_when_the_server_stops(
+    own_server: Server, certs: Certs
+) -> None:
+    with Api(own_server, certs.full) as api:
+        job_id = api.start(["yes"], stdin=True).id
+        output = str(own_server.state_dir / "jobs" / job_id / "output.log")
+        for end in ("client", "server"):
+            with Api(own_server, certs.full) as silent:
+                requests = iter([AttachRequest(start=AttachStart(job_id=job_id, input=True))])
+                call = silent.stub.Attach(requests, timeout=PATIENCE_SECONDS)
+                assert next(call).job.id == job_id
+                wait_until(lambda: output in open_files(own_server.pid))
+                if end == "client":
+                    call.cancel()
+                    wait_until(lambda: output not in open_files(own_server.pid))
+                    continue
+                assert own_server.terminate() == 0
+    own_server.start()
+    with Api(own_server, certs.full) as api:
+        api.stop(job_id, force=True)
+
+
+def open_files(pid: int) -> list[str]:
+    names = []
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(OSError):
+            names.append(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+    return names
