@@ -185,6 +185,26 @@ def test_is_new_for_each_attempt(subject: Subject) -> None:
     assert subject.wait(job_id).exit_code == 0
 
 
+def test_waits_with_a_job_that_is_queued(subject: Subject) -> None:
+    subject.set_bounds(lib.Bounds(running=1))
+    try:
+        first = subject.start(SLEEPER)
+        job_id, cancelled = subject.start(["cat"], stdin=True), subject.start(["cat"], stdin=True)
+        with ThreadPoolExecutor() as pool, subject.attach(job_id) as one, subject.attach(cancelled) as other:
+            writes = [pool.submit(attachment.write, bytes(_LARGE)) for attachment in (one, other)]
+            assert subject.stop(cancelled).state == "stopped"
+            with refused("INPUT_CLOSED"):
+                writes[1].result()
+            assert not writes[0].done()
+            reading = pool.submit(one.rest)
+            subject.stop(first)
+            writes[0].result()
+            one.close_input()
+            assert reading.result() == bytes(_LARGE)
+    finally:
+        subject.set_bounds(lib.Bounds())
+
+
 def test_output_begins_where_it_is_asked_for(subject: Subject) -> None:
     job_id = subject.start(sh("printf 'a\\nb\\nc\\n'; exec cat"), stdin=True)
     follow_until(subject, job_id, b"c\n")
