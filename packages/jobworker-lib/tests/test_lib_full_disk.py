@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import leave_nothing_running
-from jobworker_lib import Engine, EngineError, Gap, Job, OutputLimit, State
+from jobworker_lib import Bounds, Engine, EngineError, Gap, Job, OutputLimit, RestartPolicy, State
 from lib_testing import PATIENCE_SECONDS, awaiting, job_processes, sh, wait_until
 
 pytestmark = [
@@ -181,3 +181,36 @@ def test_job_that_waits_for_the_reserve_can_be_stopped(disk: Path) -> None:
         status = job.stop(force=True)
         assert status.describe() == "stopped (signal: 9)"
         assert status.output_bytes <= 2 << 20, "what was in the pipes"
+
+
+def test_restart_waits_until_it_can_be_noted(disk: Path, tmp_path: Path) -> None:
+    """What is executed while the disk is full, nobody would know of."""
+    policy = RestartPolicy(max_restarts=3, backoff=0.1, max_backoff=0.1)
+    with Engine(disk / "state") as engine:
+        job = engine.start(sh(f'echo >> "$1"; {awaiting(tmp_path / "gate")}; exit 3', tmp_path / "ran"), restart=policy)
+        wait_until((tmp_path / "ran").exists)
+        ballast = fill(disk)
+        (tmp_path / "gate").touch()
+        wait_until(lambda: not job_processes(job.id), "the end of the first attempt")
+        with pytest.raises(TimeoutError):
+            job.wait(timeout=1.5)
+        assert (tmp_path / "ran").read_text() == "\n"
+        ballast.unlink()
+        status = job.wait(PATIENCE_SECONDS)
+    assert [(attempt.number, attempt.exit_code) for attempt in status.attempts] == [(1, 3), (2, 3), (3, 3), (4, 3)]
+    assert (tmp_path / "ran").read_text() == "\n" * 4
+
+
+def test_queue_waits_for_space(disk: Path, tmp_path: Path) -> None:
+    with Engine(disk / "state", bounds=Bounds(running=1)) as engine:
+        first = engine.start(sh(awaiting(tmp_path / "gate")))
+        jobs = [engine.start(sh('echo >> "$1"', tmp_path / "ran")) for _ in range(5)]
+        ballast = fill(disk)
+        (tmp_path / "gate").touch()
+        wait_until(lambda: not job_processes(first.id), "the end of the first job")
+        with pytest.raises(TimeoutError):
+            jobs[0].wait(timeout=1.5)
+        assert {job.status().state for job in jobs} == {State.QUEUED}
+        ballast.unlink()
+        assert {job.wait(PATIENCE_SECONDS).exit_code for job in (first, *jobs)} == {0}
+    assert (tmp_path / "ran").read_text() == "\n" * 5
