@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jobworker_lib import Bounds, Engine, Job, State
+from jobworker_lib import Bounds, Engine, State
+from jobworker_lib.directory import JobDirectory
 from lib_testing import (
     PATIENCE_SECONDS,
     SLEEPER,
@@ -44,6 +45,16 @@ random.Random(int(sys.argv[2])).shuffle(names)
 with Engine(sys.argv[1]) as engine:
     command = ["sh", "-c", "echo $1 >> $2", "sh"]
     print(json.dumps({n: engine.start([*command, n, sys.argv[3]], owner="ann", request_id=n).id for n in names}))
+"""
+_KEEPER_THAT_DIES = """
+import fcntl, os, sys
+from pathlib import Path
+from jobworker_lib.queue.keeper import Keeper
+lock = os.open(sys.argv[1] + "/keeper.lock", os.O_RDWR)
+fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+Keeper._start = lambda self: os._exit(0 if self._taken else 1)
+Keeper(Path(sys.argv[1]), lock).serve()
+sys.exit("there was nothing to start")
 """
 _DIES_BEFORE_ITS_JOB_IS_SHOWN = """
 import os, sys
@@ -92,9 +103,9 @@ def test_queue_goes_on_without_an_engine(state_dir: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("look", ["open", "status", "wait", "list", "start"])
-def test_killed_keeper_is_replaced_by_who_looks(state_dir: Path, look: str) -> None:
+def test_killed_keeper_is_replaced_by_who_looks(state_dir: Path, tmp_path: Path, look: str) -> None:
     with Engine(state_dir, bounds=ONE) as engine:
-        first, waiting = engine.start(SLEEPER), engine.start(["true"])
+        first, waiting = engine.start(SLEEPER), engine.start(recorded(tmp_path / "ran", "waiting"))
         wait_until(lambda: keepers(state_dir), "a keeper")
         (keeper,) = keepers(state_dir)
         kill(keeper)
@@ -106,12 +117,22 @@ def test_killed_keeper_is_replaced_by_who_looks(state_dir: Path, look: str) -> N
         elif look == "wait":
             assert waiting.wait(PATIENCE_SECONDS).exit_code == 0
         else:
-            wait_until(lambda: waiting.status() if look == "status" else engine.list(), "a look")
-        wait_until(lambda: _exit_code(waiting) == 0, "the end of the job that waited")
+            assert waiting.status() if look == "status" else engine.list()
+        wait_until((tmp_path / "ran").exists, "the start of the job that waited")
 
 
-def _exit_code(job: Job) -> int | None:
-    return job.status().exit_code
+def test_keeper_that_dies_just_before_it_starts_a_job_leaves_it_queued(state_dir: Path, tmp_path: Path) -> None:
+    with Engine(state_dir, bounds=ONE) as engine:
+        first, waiting = engine.start(SLEEPER), engine.start(recorded(tmp_path / "ran", "waiting"))
+        wait_until(lambda: keepers(state_dir), "a keeper")
+        (keeper,) = keepers(state_dir)
+        kill(keeper)
+        first.stop()
+        with program(_KEEPER_THAT_DIES, state_dir) as dying:
+            finish(dying)
+        assert waiting.wait(PATIENCE_SECONDS).exit_code == 0
+        assert engine.start(["true"]).wait(PATIENCE_SECONDS).exit_code == 0
+    assert (tmp_path / "ran").read_text() == "waiting\n"
 
 
 def test_keeper_that_is_killed_again_and_again_starts_each_job_once(state_dir: Path, tmp_path: Path) -> None:
@@ -134,6 +155,20 @@ def test_keeper_that_is_killed_again_and_again_starts_each_job_once(state_dir: P
             killer.join()
     assert ends == {"exited (exit code: 0)": 60}
     assert Counter((tmp_path / "ran").read_text().split()) == {str(number): 1 for number in range(60)}
+
+
+def test_deadline_that_passed_while_no_keeper_was_there(state_dir: Path, tmp_path: Path) -> None:
+    with Engine(state_dir, bounds=ONE) as engine:
+        first = engine.start(SLEEPER)
+        late = engine.start(recorded(tmp_path / "ran", "late"), start_deadline=1.5)
+        wait_until(lambda: keepers(state_dir), "a keeper")
+        (keeper,) = keepers(state_dir)
+        kill(keeper)
+        created_ns = JobDirectory(state_dir / "jobs" / late.id).read_spec().created_ns
+        wait_until(lambda: time.time_ns() > created_ns + 1_500_000_000, "the deadline")
+        first.stop()
+        assert late.wait(PATIENCE_SECONDS).state is State.FAILED
+    assert not (tmp_path / "ran").exists()
 
 
 def test_fork_server_and_shims_that_are_killed_cost_their_own_job_only(state_dir: Path) -> None:

@@ -101,6 +101,15 @@ def test_owner_at_their_own_bound_holds_up_nobody(opened: Open) -> None:
         assert state_of(ann[2]) is State.QUEUED
 
 
+def test_owner_at_their_own_bound_holds_up_nobody_behind_them(opened: Open) -> None:
+    with opened(Bounds(running=2, running_per_owner=1)) as engine:
+        _, bob = engine.start(SLEEPER, owner="ann"), engine.start(SLEEPER, owner="bob")
+        ann_waits, bob_waits = engine.start(SLEEPER, owner="ann"), engine.start(SLEEPER, owner="bob")
+        bob.stop()
+        wait_until(lambda: state_of(bob_waits) is State.RUNNING, "the start of who may run")
+        assert state_of(ann_waits) is State.QUEUED
+
+
 def test_nobody_is_overtaken_but_by_priority(opened: Open, tmp_path: Path) -> None:
     """A place that gets free is that of who waits for it, not of who asks just then."""
     with opened(ONE) as engine:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib.detached import spawn
@@ -29,8 +27,7 @@ class KeeperClient:
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
-        self._lock = threading.Lock()
-        self._next_look = 0.0
+        self._next_try = 0.0
 
     def mark(self) -> None:
         """Note that jobs are queued. Only within a transaction of the index: the keeper clears it in one."""
@@ -48,14 +45,13 @@ class KeeperClient:
             return False
 
     def tend(self) -> None:
-        """For who has just seen a queued job: look now and then whether a keeper runs."""
-        with self._lock:
-            now = time.monotonic()
-            if now < self._next_look:
-                return
-            self._next_look = now + _PAUSE_SECONDS
-        with suppress(OSError):  # whoever looks next tries again
+        """For who has just seen a queued job: see to it that a keeper runs. One that can't be had is tried later."""
+        if time.monotonic() < self._next_try:
+            return
+        try:
             self.summon()
+        except OSError:
+            self._next_try = time.monotonic() + _PAUSE_SECONDS
 
     def summon(self) -> None:
         """Start a keeper unless one runs; its lock is taken here and handed on. OSError where that can't be done."""
