@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import select
-import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from jobworker_lib import tree
 from jobworker_lib.directory import EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.output.writer import OutputWriter
-from jobworker_lib.procfs import boot_id, descendants
+from jobworker_lib.procfs import boot_id
 from jobworker_lib.shim.attempts import Attempts
-from jobworker_lib.shim.capture import Capture
 from jobworker_lib.shim.control import Control
-from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS, Ending, Outcome
-from jobworker_lib.shim.interaction import Interaction
+from jobworker_lib.shim.loop import JobLoop
 from jobworker_lib.shim.spawn import Spawned
 from jobworker_lib.start_errors import explain
 from jobworker_lib.status import Reason, State
@@ -29,8 +23,6 @@ from jobworker_lib.status import Reason, State
 if TYPE_CHECKING:
     from jobworker_lib.shim.signals import SignalPipe
     from jobworker_lib.spec import JobSpec
-
-_KILL_AGAIN_SECONDS = 0.05
 
 Started = Callable[[ExitRecord | None], None]
 """Called once, when the command was executed, or with the record of why it was not."""
@@ -69,7 +61,7 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
         def output_truncated() -> None:
             _tell(directory, spec, EventType.OUTPUT_TRUNCATED, time.time_ns(), None)
 
-        return _Supervision(process, spec, writer, control, signals, attempts, output_truncated).run(), True
+        return JobLoop(process, spec, writer, control, signals, attempts, output_truncated).run(), True
 
 
 def _failure(error: OSError, spec: JobSpec) -> ExitRecord:
@@ -98,157 +90,3 @@ def _write_exit(directory: JobDirectory, record: ExitRecord) -> bool:
             time.sleep(1)
         else:
             return True
-
-
-class _Supervision:
-    """The loop of one running job."""
-
-    def __init__(
-        self,
-        process: Spawned,
-        spec: JobSpec,
-        writer: OutputWriter,
-        control: Control,
-        signals: SignalPipe,
-        attempts: Attempts,
-        output_truncated: Callable[[], None],
-    ) -> None:
-        self._main = process.pid
-        self._spec = spec
-        self._writer = writer
-        self._truncated = False
-        self._output_truncated = output_truncated
-        self._control = control
-        self._signals = signals
-        self._attempts = attempts
-        self._ending = Ending(spec.timeout, attempts.restarts)
-        self._poller = select.poll()
-        self._poller.register(control, select.POLLIN)
-        self._poller.register(signals, select.POLLIN)
-        self._capture = Capture(process.pipes, writer, self._poller)
-        self._interaction = Interaction(spec.terminal, self._poller)
-        self._interaction.begin(process)
-
-    def run(self) -> ExitRecord:
-        """Return when no process of the job is left, all its output is in the log, and it is not executed again."""
-        self._finish_attempt()
-        while self._ending.restarts:
-            self._ending.attempt_over()
-            self._attempts.end(self._ending.outcome)
-            self._until(self._pause_is_over)
-            self._finish_attempt()
-        return replace(self._ending.record(), output_dropped_bytes=self._writer.beyond_limit)
-
-    def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            for descriptor, events in self._poller.poll(self._milliseconds_to_next()):
-                self._handle(descriptor, events)
-            self._do_what_is_due()
-
-    def _finish_attempt(self) -> None:
-        self._until(self._attempt_is_over)
-        self._interaction.end()
-
-    def _attempt_is_over(self) -> bool:
-        is_over = self._reap() and self._capture.drain()
-        self._mind_output_limit()
-        return is_over
-
-    def _pause_is_over(self) -> bool:
-        """Execute the command again when it is time for it. True also where it is not to be any more."""
-        if not self._ending.restarts:
-            return True
-        if self._attempts.next_at is None or time.monotonic() < self._attempts.next_at:
-            return False
-        try:
-            if not self._attempts.begin(self._writer.size):
-                return False
-        except FileNotFoundError:  # the directory was removed, and the job with it
-            self._ending.stop(Reason.STOPPED, 0)
-            return True
-        self._execute_again()
-        return True
-
-    def _execute_again(self) -> None:
-        self._ending.begin_again()
-        try:
-            process = Spawned(self._spec, self._interaction.size)
-        except OSError as error:
-            kind, message = explain(error, self._spec)
-            self._ending.main_ended(Outcome(error_kind=kind, error=message))
-            return
-        self._main = process.pid
-        self._capture = Capture(process.pipes, self._writer, self._poller)
-        self._interaction.begin(process)
-
-    def _handle(self, descriptor: int, events: int) -> None:
-        if descriptor in self._capture:
-            self._capture.ready(descriptor)
-            return
-        if descriptor in self._interaction:
-            self._interaction.ready(descriptor, events)
-            return
-        self._reap()  # who has exited by itself before a stop was not stopped
-        if descriptor == self._control.fileno():
-            self._control.answer(self._ending, self._main, self._interaction)
-        elif signal.SIGTERM in self._signals.read():
-            self._ending.stop(Reason.STOPPED, DEFAULT_GRACE_SECONDS)
-
-    def _reap(self) -> bool:
-        """Reap all that has exited, orphans of the tree too; True: none is left."""
-        while True:
-            try:
-                pid, wait_status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return True
-            if pid == 0:
-                return False
-            if pid == self._main:
-                self._ending.main_ended(Outcome.of(wait_status))
-
-    def _mind_output_limit(self) -> None:
-        """Note the first time that output is dropped, and stop a job that has written more than it may."""
-        if self._truncated or not self._writer.dropped_bytes:
-            return
-        self._truncated = True
-        self._output_truncated()
-        if self._writer.beyond_limit:
-            self._ending.exceeded_output_limit(DEFAULT_GRACE_SECONDS)
-
-    def _do_what_is_due(self) -> None:
-        now = time.monotonic()
-        ending = self._ending
-        if self._capture.retry_at is not None and self._capture.retry_at <= now:
-            self._capture.retry()
-        if self._interaction.due_at is not None and self._interaction.due_at <= now:
-            self._interaction.do_what_is_due()
-        if ending.timeout_at is not None and ending.timeout_at <= now:
-            self._reap()
-            if ending.timeout_at is not None:
-                ending.stop(Reason.TIMED_OUT, DEFAULT_GRACE_SECONDS)
-        if ending.terminate_at is not None and ending.terminate_at <= now:
-            ending.terminate_at = None
-            tree.terminate(_own_tree, self._interaction.farewell)
-        if ending.kill_at is not None and ending.kill_at <= now:
-            ending.kill_at = now + _KILL_AGAIN_SECONDS
-            tree.kill(_own_tree)
-
-    def _milliseconds_to_next(self) -> float | None:
-        ending = self._ending
-        due = [
-            at
-            for at in (
-                self._capture.retry_at,
-                self._attempts.next_at,
-                self._interaction.due_at,
-                ending.timeout_at,
-                ending.terminate_at,
-                ending.kill_at,
-            )
-            if at is not None
-        ]
-        return max(0.0, (min(due) - time.monotonic()) * 1000) if due else None
-
-
-def _own_tree() -> list[int]:
-    return descendants(os.getpid())
