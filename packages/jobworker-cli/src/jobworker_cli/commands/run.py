@@ -11,6 +11,7 @@ from jobworker_cli import exit_status, options, session
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, OutputInterruptedError
 from jobworker_cli.models import JobState
+from jobworker_cli.start_options import StartOptions, takes_start_options
 from jobworker_cli.stop_on_signal import StopOnSignal
 from jobworker_cli.terminal import OutputClosedError, report, say, write_output
 
@@ -19,23 +20,12 @@ if TYPE_CHECKING:
     from jobworker_cli.models import Job
 
 
+@takes_start_options
 def run(
     context: typer.Context,
     command: options.Command,
     *,
-    cwd: options.Cwd = "",
-    env: options.Env = None,
-    label: options.Label = None,
-    timeout: options.JobTimeout = None,
-    priority: options.Priority = 0,
-    start_deadline: options.StartDeadline = None,
-    restart: options.Restart = 0,
-    restart_backoff: options.RestartBackoff = None,
-    restart_max_backoff: options.RestartMaxBackoff = None,
-    output_limit: options.LimitOfOutput = None,
-    output_limit_action: options.LimitActionOption = None,
-    stdin: options.Stdin = False,
-    tty: options.Tty = False,
+    starting: StartOptions,
 ) -> None:
     """Run a job as if it were here, and exit as it does.
 
@@ -54,27 +44,11 @@ def run(
         jobworker-cli run --tty bash
         jobworker-cli run --timeout 60 -- sh -c 'make 2>&1 | tail'
     """
-    variables, labels = options.key_values("--env", env), options.key_values("--label", label)
-    seconds = options.positive("--timeout", timeout)
-    deadline = options.positive("--start-deadline", start_deadline)
-    policy = options.restart_policy(restart, restart_backoff, restart_max_backoff)
-    limit = options.output_limit(output_limit, output_limit_action)
-    feed = stdin or (tty and sys.stdin.isatty())
+    tty = starting["terminal"] is not None
+    feed = starting["stdin"] or (tty and sys.stdin.isatty())
     with connect(context.obj) as client, StopOnSignal(client) as stopper:
         try:
-            job = client.start(
-                command,
-                cwd=cwd,
-                env=variables,
-                labels=labels,
-                timeout=seconds,
-                stdin=stdin,
-                terminal=options.terminal(variables) if tty else None,
-                restart=policy,
-                priority=priority,
-                start_deadline=deadline,
-                output_limit=limit,
-            )
+            job = client.start(command, **starting)
         except ClientError as error:
             report(error)
             raise typer.Exit(exit_status.of_failed_start(error)) from None

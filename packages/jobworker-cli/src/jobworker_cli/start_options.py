@@ -1,0 +1,75 @@
+"""The options that say how a job is started: one list of them, for all commands that start one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypedDict
+
+from jobworker_cli import options
+from jobworker_cli.models import OutputLimit, RestartPolicy, TerminalSize
+
+
+class StartOptions(TypedDict):
+    """What they ask for, as ``Client.start`` takes it."""
+
+    cwd: str
+    env: dict[str, str]
+    labels: dict[str, str]
+    timeout: float | None
+    stdin: bool
+    terminal: TerminalSize | None
+    restart: RestartPolicy | None
+    priority: int
+    start_deadline: float | None
+    output_limit: OutputLimit | None
+
+
+def takes_start_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options where it has the parameter ``starting``, which gets what they ask for."""
+    shared = inspect.signature(_read, eval_str=True).parameters
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        parameters += shared.values() if parameter.name == "starting" else [parameter]
+
+    @wraps(command)
+    def with_options(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in shared}
+        command(**arguments, starting=_read(**given))
+
+    # What typer makes the command's options from.
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # mypy knows it of no function
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
+
+
+def _read(
+    *,
+    cwd: options.Cwd = "",
+    env: options.Env = None,
+    label: options.Label = None,
+    timeout: options.JobTimeout = None,
+    priority: options.Priority = 0,
+    start_deadline: options.StartDeadline = None,
+    restart: options.Restart = 0,
+    restart_backoff: options.RestartBackoff = None,
+    restart_max_backoff: options.RestartMaxBackoff = None,
+    output_limit: options.LimitOfOutput = None,
+    output_limit_action: options.LimitActionOption = None,
+    stdin: options.Stdin = False,
+    tty: options.Tty = False,
+) -> StartOptions:
+    variables = options.key_values("--env", env)
+    return StartOptions(
+        cwd=cwd,
+        env=variables,
+        labels=options.key_values("--label", label),
+        timeout=options.positive("--timeout", timeout),
+        stdin=stdin,
+        terminal=options.terminal(variables) if tty else None,
+        restart=options.restart_policy(restart, restart_backoff, restart_max_backoff),
+        priority=priority,
+        start_deadline=options.positive("--start-deadline", start_deadline),
+        output_limit=options.output_limit(output_limit, output_limit_action),
+    )
