@@ -19,8 +19,8 @@ from harness.server import Server
 
 KEYS = [
     "id", "command", "owner", "state", "exit_code", "signal", "reason", "created_at", "started_at", "ended_at",
-    "labels", "limits", "usage", "timeout", "priority", "output_bytes", "output_dropped_bytes", "output_limit",
-    "attempts",
+    "labels", "limits", "usage", "timeout", "stdin", "tty", "priority", "output_bytes", "output_dropped_bytes",
+    "output_limit", "attempts",
 ]  # fmt: skip
 
 
