@@ -182,3 +182,49 @@ def test_a_directory_of_certificates_and_a_name(outside: Cli, server: Server, ce
     outside(*settings, "--name", "readonly", "run", "echo", "hi", status=4)
     missing = outside(*settings, "--name", "nobody", "list", status=2)
     assert str(certs.directory / "nobody.pem") in missing.err
+
+
+def test_last_lines_and_times_from_the_command_line(cli: Cli) -> None:
+    job_id = cli.start(sh("seq 1000"))
+    cli("wait", job_id)
+    assert cli("logs", "--tail", 3, job_id).out == "998\n999\n1000"
+    assert cli("logs", "--tail", 0, job_id).out == ""
+    assert cli("logs", "--since", "1h", "--no-follow", job_id).out == "\n".join(map(str, range(1, 1001)))
+    assert cli("logs", "--since", "2999-01-01T00:00:00Z", job_id).out == ""
+    for wrong in (
+        ["--tail", -1],
+        ["--since", "yesterday"],
+        ["--tail", 1, "--offset", 1],
+        ["--tail", 1, "--since", "1h"],
+    ):
+        cli("logs", *wrong, job_id, status=2)
+
+
+def test_a_job_is_stopped_at_its_output_limit(cli: Cli) -> None:
+    result = cli("run", "--output-limit", "64K", "seq", "-w", "1000000", status=128 + 15)
+    assert len(result.stdout) == 65536
+    assert result.err.endswith(": stopped (signal: 15, output limit)\n")
+    (job,) = [job for job in cli.json("list", "--state", "stopped") if job["reason"] == "output_limit"]
+    assert (job["output_limit"], job["output_bytes"]) == ({"bytes": 65536, "action": "stop"}, 65536)
+    assert job["output_dropped_bytes"] > 0
+
+
+def test_dropped_output_is_told(cli: Cli) -> None:
+    options = "--output-limit", "128K", "--output-limit-action", "drop-oldest"
+    job_id = cli.start(["seq", "-w", "100000"], *options)
+    cli("wait", job_id)
+    dropped = cli.json("status", job_id)["output_dropped_bytes"]
+    assert dropped >= 700_000 - (128 << 10)
+    text = cli("logs", job_id)
+    assert text.stdout == b"".join(b"%06d\n" % number for number in range(1, 100_001))[dropped:]
+    assert text.err == f"{dropped} bytes from offset 0 on were dropped to keep the job's output limit\n"
+    first, second = cli("logs", "--json", job_id).out.splitlines()[:2]
+    assert json.loads(first) == {"gap": {"begin": 0, "end": dropped}}
+    assert json.loads(second)["offset"] == dropped
+
+
+@pytest.mark.parametrize(
+    "options", [["--output-limit", "1K"], ["--output-limit", "much"], ["--output-limit-action", "stop"]]
+)
+def test_an_output_limit_that_can_not_be_used(cli: Cli, options: list[str]) -> None:
+    cli("start", *options, "true", status=2)
