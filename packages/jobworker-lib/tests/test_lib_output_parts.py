@@ -171,6 +171,40 @@ def test_last_lines_of_a_running_job_and_what_follows(tmp_path: Path, lines: int
         assert seen == expected
 
 
+@given(runs=RUNS, offset=OFFSETS, end=st.none() | OFFSETS, stream=CHOICES, limit=MAYBE_LIMITED)
+@settings(deadline=None)
+def test_seeking_before_each_batch_changes_nothing(
+    runs: Runs, offset: int, end: int | None, stream: Stream | None, limit: OutputLimit | None
+) -> None:
+    with written(runs, limit=limit) as directory:
+        seen = []
+        with OutputReader(directory, has_ended=lambda: True, offset=offset, end=end, stream=stream) as reader:
+            while True:
+                while not reader.seek():
+                    pass
+                if not (batch := reader.next_batch()):
+                    break
+                seen += batch
+        expected = read(directory, offset=offset, end=end, stream=stream, follow=True)
+        assert [(chunk.offset, chunk.data, chunk.gap) for chunk in seen] == [
+            (chunk.offset, chunk.data, chunk.gap) for chunk in expected
+        ]
+
+
+def test_a_seldom_stream_is_sought_a_little_at_a_time(tmp_path: Path) -> None:
+    directory = JobDirectory(tmp_path)
+    with writing(directory, splice=False) as write:
+        for _ in range(3000):
+            write("stdout", b"x")
+        write("stderr", b"found")
+    with OutputReader(directory, has_ended=lambda: True, stream="stderr") as reader:
+        steps = list(itertools.takewhile(lambda found: not found, iter(reader.seek, None)))
+        assert 3 < len(steps) < 10
+        batch = reader.next_batch()
+        assert batch is not None
+        assert [chunk.data for chunk in batch] == [b"found"]
+
+
 def test_last_lines_before_the_first_output_are_all_that_comes(tmp_path: Path) -> None:
     directory = JobDirectory(tmp_path)
     with OutputReader(directory, has_ended=lambda: False, tail=1) as reader:

@@ -156,5 +156,9 @@ class Job:
         with self._core.reader(self.id, **options) as reader:
             if options.get("tail") is not None:
                 await asyncio.to_thread(reader.begin)
-            while batch := await _until(self._core, self.id, reader.next_batch, Change.OUTPUT):
+            while True:
+                while not reader.seek():  # noqa: ASYNC110  # it is this loop that does the work
+                    await asyncio.sleep(0)  # others are to have their turn
+                if not (batch := await _until(self._core, self.id, reader.next_batch, Change.OUTPUT)):
+                    return
                 yield batch

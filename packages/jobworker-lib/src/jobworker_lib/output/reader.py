@@ -69,6 +69,17 @@ class OutputReader:
         if not self._selection.follow:
             self._end = there
 
+    def seek(self) -> bool:
+        """Pass some of what is not wanted: for a driver that must not be held up long. False: there may be more of it.
+
+        The next batch does it otherwise, all at once; a stream that is seldom written to may take long to find.
+        """
+        if self._stream is None and not self._since_ns:
+            return True
+        self.begin()
+        segment = self._segment or self._enter()
+        return segment is None or self._pass_unwanted(segment) is not None
+
     def next_batch(self) -> list[Chunk] | None:
         """All chunks that are there, at most 1 MiB of data; None: nothing yet; an empty list: the end."""
         if chunks := self._read_chunks():
@@ -134,21 +145,29 @@ class OutputReader:
 
     def _records_of(self, segment: Segment) -> list[Record]:
         """Records of which the first is wanted; it passes those before it, and reads none of their bytes."""
-        while records := segment.records(self._record, self._records_at_once):
-            passed = next((number for number, record in enumerate(records) if self._wants(record)), len(records))
-            if passed:
-                self._record += passed
-                self._offset = max(self._offset, records[passed - 1].end)
-            if passed < len(records):
-                return records[passed:]
-            self._expect(2 * passed)
-        return []
+        while (records := self._pass_unwanted(segment)) is None:
+            pass
+        return records
+
+    def _pass_unwanted(self, segment: Segment) -> list[Record] | None:
+        """Some records, from the first that is wanted on; None where none of them is, and others may follow."""
+        records = segment.records(self._record, self._records_at_once)
+        passed = next((number for number, record in enumerate(records) if self._wants(record)), len(records))
+        if passed:
+            self._record += passed
+            self._offset = max(self._offset, records[passed - 1].end)
+        if passed < len(records) or not records:
+            return records[passed:]
+        self._expect(2 * passed)
+        return None
 
     def _expect(self, records: int) -> None:
         """How many records the next look is to give: some more than are of use, for each is work."""
         self._records_at_once = max(_FEWEST_RECORDS, min(records, _MOST_RECORDS))
 
     def _wants(self, record: Record) -> bool:
+        if record.offset >= self._end:
+            return True  # there is nothing to look for behind it
         return record.end > self._offset and record.time_ns >= self._since_ns and self._stream in (None, record.stream)
 
     def _cut(self, records: list[Record]) -> list[Chunk]:
