@@ -6,14 +6,29 @@ import random
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from conformance.processes import PATIENCE_SECONDS
 from conformance.subjects import Chunk, RefusedError, Subject
+from lib_testing import SLEEPER, awaiting, sh
 
-SLEEPER = ["sleep", "1000"]
+__all__ = [
+    "SLEEPER",
+    "UNKNOWN_ID",
+    "awaiting",
+    "ended",
+    "follow_until",
+    "interleaved",
+    "interleaved_output",
+    "joined",
+    "output_of",
+    "printed",
+    "python",
+    "refused",
+    "sh",
+]
+
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 _INTERLEAVED = """
@@ -23,11 +38,6 @@ for _ in range(int(sys.argv[2])):
     stream, data = chosen.choice((1, 2)), chosen.randbytes(chosen.randint(1, 1 << 16))
     assert os.write(stream, data) == len(data)
 """
-
-
-def sh(script: str, *arguments: object) -> list[str]:
-    """A shell script; its arguments are ``$1`` and so on."""
-    return ["sh", "-c", script, "sh", *map(str, arguments)]
 
 
 def python(script: str, *arguments: object) -> list[str]:
@@ -48,11 +58,6 @@ def interleaved_output(seed: int, writes: int) -> dict[str, bytes]:
         stream = chosen.choice(("stdout", "stderr"))
         parts[stream].append(chosen.randbytes(chosen.randint(1, 1 << 16)))
     return {stream: b"".join(data) for stream, data in parts.items()}
-
-
-def awaiting(gate: Path) -> str:
-    """A piece of shell that goes on when the file is there."""
-    return f"until [ -e '{gate}' ]; do sleep 0.01; done"
 
 
 def joined(chunks: Iterable[Chunk]) -> bytes:

@@ -1,4 +1,7 @@
-"""What the tests of jobworker-lib share: waiting, looking up processes, and another process that has an engine."""
+"""What the tests of jobworker-lib share, and those of conformance with them.
+
+Commands, waiting, looking up processes, and another process that has an engine.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def job_processes(job_id: str) -> list[int]:
     """The processes of a job, told by the variable that every job has in its environment; zombies have none."""
     wanted = f"JOBWORKER_JOB_ID={job_id}".encode()
     found = []
-    for pid in _all_pids():
+    for pid in all_pids():
         with suppress(OSError):
             if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 found.append(pid)
@@ -49,7 +52,7 @@ def job_processes(job_id: str) -> list[int]:
 def engine_processes(state_dir: Path) -> list[int]:
     """Fork servers and shims of a state directory, but not this process; all have its log open."""
     log = f"{state_dir}/engine.log"
-    return [pid for pid in _all_pids() if pid != os.getpid() and log in _files(pid)]
+    return [pid for pid in all_pids() if pid != os.getpid() and log in open_files(pid)]
 
 
 def fork_servers(state_dir: Path) -> list[int]:
@@ -144,7 +147,8 @@ def _session(pid: int) -> int:
     return 0
 
 
-def _files(pid: int) -> list[str]:
+def open_files(pid: int) -> list[str]:
+    """What the descriptors of a process stand for; none where it is gone."""
     names = []
     with suppress(OSError):
         for descriptor in os.listdir(f"/proc/{pid}/fd"):
@@ -153,5 +157,6 @@ def _files(pid: int) -> list[str]:
     return names
 
 
-def _all_pids() -> list[int]:
+def all_pids() -> list[int]:
+    """All processes of this host."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
