@@ -154,6 +154,19 @@ def test_attach_shows_the_lines_that_are_asked_for(cli: Cli) -> None:
         assert watcher.stdout.read() == b"c\nover\n"
 
 
+def test_attach_shows_no_more_than_a_screenful_of_a_terminal(cli: Cli) -> None:
+    """However few lines a program writes that draws on it."""
+    job_id = cli.start(sh("head -c 300000 /dev/zero | tr '\\0' x; echo end; seq 10; exec sleep 1000"), "--tty")
+    wait_until(lambda: cli("logs", "--no-follow", job_id).stdout.endswith(b"10\r\n"))
+    with cli.running("attach", "--no-stdin", job_id) as watcher:
+        assert watcher.stdout
+        begin = watcher.stdout.read(1)
+        cli("stop", job_id)
+        output = begin + watcher.stdout.read()
+    assert output.lstrip(b"x").split() == [b"end", *(b"%d" % number for number in range(1, 11))]
+    assert len(output) == 64 << 10
+
+
 def test_ctrl_c_stops_a_job_that_is_run_and_leaves_one_that_is_attached(cli: Cli) -> None:
     job_id = cli.start(sh("echo ready; exec cat"), "--stdin")
     with cli.running("attach", "--tail", "10", job_id, stdin=subprocess.PIPE) as process:

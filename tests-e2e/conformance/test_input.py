@@ -152,6 +152,17 @@ def test_that_is_not_read_makes_its_writer_wait_and_nobody_else(subject: Subject
         assert writer.rest().split()[0] == hashlib.sha256(data).hexdigest().encode()
 
 
+def test_that_is_not_read_does_not_keep_its_writer_from_leaving(subject: Subject) -> None:
+    job_id = subject.start(sh("echo ready; exec sleep 1000"), stdin=True)
+    with ThreadPoolExecutor() as pool:
+        with subject.attach(job_id) as attachment:
+            attachment.until(b"ready\n")
+            writing = pool.submit(attachment.write, bytes(2 * _LARGE))
+        with refused("INPUT_CLOSED"):
+            writing.result()
+    assert subject.status(job_id).state == "running"
+
+
 def test_that_waits_is_given_up_when_the_job_is_stopped(subject: Subject) -> None:
     job_id = subject.start(sh("echo ready; exec sleep 1000"), stdin=True)
     with ThreadPoolExecutor() as pool, subject.attach(job_id) as attachment:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobworker_cli.models import Chunk, TerminalSize
 
 _MOST_IN_A_REQUEST = 64 << 10
-_LEAVE_SECONDS = 5.0
+_LEAVE_SECONDS = 2.0
 
 
 class Attachment:
@@ -129,16 +129,17 @@ class Attachment:
     def close(self, *, at_once: bool = False) -> None:
         """Leave the job as it is, running and its input open.
 
-        What was written is handed to the job before, unless it takes none of it for 5 seconds, or ``at_once`` is set.
+        What was written is handed to the job before, unless that takes more than 2 seconds, or ``at_once`` is set.
         """
-        if at_once or not self._requests.put(api.AttachRequest(detach=True)):
+        if at_once:
             self._call.cancel()
             return
         give_up = threading.Timer(_LEAVE_SECONDS, self._call.cancel)
         give_up.start()
         try:
-            while self._next() is not None:
-                pass  # what is on its way comes before the end
+            if self._requests.put(api.AttachRequest(detach=True)):
+                while self._next() is not None:
+                    pass  # what is on its way comes before the end
         except grpc.RpcError:
             pass  # it has gone another way
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,13 @@ from jobworker_cli import exit_status, options, session
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, InputClosedError, NoInputError
 from jobworker_cli.local_terminal import local_size
-from jobworker_cli.models import Job
+from jobworker_cli.models import Job, TerminalSize
 from jobworker_cli.terminal import report, say
+
+if TYPE_CHECKING:
+    from jobworker_cli.client import Client
+
+_MOST_REPLAYED_BYTES = 64 << 10
 
 
 def attach(
@@ -46,7 +51,10 @@ def attach(
     with connect(context.obj) as client:
         job = client.status(client.resolve(job_id))
         feed = not no_stdin and _can_be_fed(job)
-        attachment = client.attach(job.id, watch_only=not feed, tail=_screenful(job) if tail is None else tail)
+        if tail is None and job.tty:
+            attachment = client.attach(job.id, watch_only=not feed, offset=_last_screenful(client, job))
+        else:
+            attachment = client.attach(job.id, watch_only=not feed, tail=tail or 0)
         if feed and job.tty and (size := local_size()):
             with suppress(InputClosedError):  # it has just ended
                 attachment.resize(size)
@@ -75,6 +83,9 @@ def _can_be_fed(job: Job) -> bool:
     return False
 
 
-def _screenful(job: Job) -> int:
-    size = local_size()
-    return size.rows if job.tty and size else 0
+def _last_screenful(client: Client, job: Job) -> int:
+    """Where the last lines begin that fill a screen; programs that draw on it write few lines and many bytes."""
+    rows = (local_size() or TerminalSize()).rows
+    lines = client.output(job.id, tail=rows, end=job.output_bytes, follow=False)
+    begin = next((chunk.offset for chunk in lines), job.output_bytes)
+    return max(begin, job.output_bytes - _MOST_REPLAYED_BYTES)
