@@ -10,7 +10,13 @@ from jobworker_lib import Engine, OutputLimit
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.reader import EventReader, beginning_of
 from jobworker_lib.output.limit import OutputLimitAction
-from lib_testing import sh
+from lib_testing import sh, wait_until
+
+
+def events_in(state_dir: Path) -> list[EventType]:
+    log = str(state_dir / "events")
+    with EventReader(log, beginning_of(log)[0]) as reader:
+        return [event.type for event in reader.next_batch()]
 
 
 @pytest.mark.parametrize("action", ["stop", "drop_oldest"])
@@ -22,7 +28,7 @@ def test_truncation_is_told_once(
     status = job.wait()
     assert (status.output_dropped_bytes > 0) == is_truncated
     expected = [EventType.CREATED, EventType.STARTED, EventType.OUTPUT_TRUNCATED, EventType.ENDED]
-    log = str(state_dir / "events")
-    with EventReader(log, beginning_of(log)[0]) as reader:
-        told = [event.type for event in reader.next_batch()]
-    assert told == [event for event in expected if is_truncated or event is not EventType.OUTPUT_TRUNCATED]
+    wait_until(lambda: events_in(state_dir)[-1] is EventType.ENDED, "the last event")
+    assert events_in(state_dir) == [
+        event for event in expected if is_truncated or event is not EventType.OUTPUT_TRUNCATED
+    ]

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2
-from jobworker_lib import Chunk, JobStatus, Limits, Reason, State
+from jobworker_lib import Chunk, Gap, JobStatus, Limits, OutputLimit, Reason, State
 from jobworker_server import convert
 from jobworker_server.errors import InvalidRequestError
 
@@ -36,6 +37,8 @@ def test_a_job_that_has_ended_is_told_whole() -> None:
         exit_code=0,
         reason=Reason.EXITED,
         output_bytes=1 << 40,
+        output_dropped_bytes=1 << 39,
+        output_limit=OutputLimit(1 << 39, "drop_oldest"),
     )
     job = convert.job_message(status)
     assert (job.id, list(job.argv), job.cwd, job.owner) == ("id", ["sh", "-c", "exit 3"], "/", "ann")
@@ -48,14 +51,15 @@ def test_a_job_that_has_ended_is_told_whole() -> None:
     assert job.exit_code == 0
     assert not job.HasField("signal")
     assert job.reason == job_pb2.EXIT_REASON_EXITED
-    assert job.output_bytes == 1 << 40
+    assert (job.output_bytes, job.output_dropped_bytes, job.output_limit.bytes) == (1 << 40, 1 << 39, 1 << 39)
+    assert job.output_limit.action == job_pb2.OUTPUT_LIMIT_ACTION_DROP_OLDEST
 
 
 def test_what_a_running_job_does_not_have_is_not_set() -> None:
     job = convert.job_message(
         JobStatus(id="id", argv=("true",), cwd="/", owner="ann", state=State.STARTING, created_ns=MOMENT_NS)
     )
-    for name in ("started_at", "ended_at", "exit_code", "signal", "timeout", "limits", "usage"):
+    for name in ("started_at", "ended_at", "exit_code", "signal", "timeout", "limits", "usage", "output_limit"):
         assert not job.HasField(name), name
     assert job.reason == job_pb2.EXIT_REASON_UNSPECIFIED
 
@@ -83,6 +87,27 @@ def test_a_batch_is_one_message_where_it_can_be() -> None:
     assert (first.data, first.stream, first.offset) == (b"xxx", output_pb2.OUTPUT_STREAM_STDOUT, 0)
     assert (second.data, second.stream, second.offset) == (b"e", output_pb2.OUTPUT_STREAM_STDERR, 3)
     assert first.time.ToNanoseconds() == MOMENT_NS
+
+
+def test_a_gap_comes_with_its_chunk() -> None:
+    after = Chunk(data=b"", stream="stdout", offset=9, time_ns=MOMENT_NS, gap=Gap(3, 9))
+    (message,) = convert.output_messages([chunk(3), after])
+    first, second = message.chunks
+    assert not first.HasField("gap")
+    assert (second.data, second.gap.begin, second.gap.end) == (b"", 3, 9)
+
+
+def test_an_output_limit_stops_the_job_unless_it_says_otherwise() -> None:
+    message = job_pb2.OutputLimit(bytes=70_000)
+    assert convert.output_limit(message) == OutputLimit(70_000, "stop")
+    message.action = job_pb2.OUTPUT_LIMIT_ACTION_DROP_OLDEST
+    assert convert.output_limit(message) == OutputLimit(70_000, "drop_oldest")
+
+
+def test_a_moment_is_aware_and_must_be_one() -> None:
+    assert convert.moment("since", Timestamp(seconds=MOMENT_NS // 10**9, nanos=123_456_000)) == MOMENT
+    with pytest.raises(InvalidRequestError):
+        convert.moment("since", Timestamp(seconds=1 << 60))
 
 
 def test_an_empty_batch_is_no_message() -> None:

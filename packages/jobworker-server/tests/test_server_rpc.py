@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2
 from jobworker.v1.worker_service_pb2 import (
@@ -27,6 +28,8 @@ from jobworker.v1.worker_service_pb2 import (
 from server_testing import TIMEOUT, Client, Failure, ServerProcess, failing, wait_until
 
 Code = grpc.StatusCode
+UNKNOWN_ACTION = job_pb2.OutputLimit.FromString(b"\x08\x80\x80\x04\x10\x09")
+"""65536 bytes, and an action of a later version."""
 Connect = Callable[..., Client]
 
 CALLS: dict[str, Callable[[str], Message]] = {
@@ -170,8 +173,11 @@ def test_an_unknown_id_is_not_found(full: Client, name: str) -> None:
         (StartRequest(argv=["true"], request_id="x" * 129), "request_id"),
         (StartRequest(argv=["true"], limits=job_pb2.Limits(cpus=float("nan"))), "limits.cpus"),
         (StartRequest(argv=["true"], limits=job_pb2.Limits(pids=0)), "limits.pids"),
+        (StartRequest(argv=["true"], output_limit=job_pb2.OutputLimit(bytes=65535)), "output_limit.bytes"),
+        (StartRequest(argv=["true"], output_limit=job_pb2.OutputLimit(bytes=1 << 63)), "output_limit.bytes"),
+        (StartRequest(argv=["true"], output_limit=UNKNOWN_ACTION), "output_limit.action"),
     ],
-    ids=map(str, range(12)),
+    ids=map(str, range(15)),
 )
 def test_a_start_that_can_not_be_is_refused_with_its_field(full: Client, request_: StartRequest, field: str) -> None:
     with failing() as failure:
@@ -210,6 +216,30 @@ def test_waiting_for_none_or_too_many_is_refused(full: Client, count: int) -> No
     with failing() as failure:
         full.wait(*["x"] * count)
     assert (failure.code, failure.fields) == (Code.INVALID_ARGUMENT, ("job_ids",))
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        (GetOutputRequest(tail_lines=1, offset=1), "tail_lines"),
+        (GetOutputRequest(tail_lines=0, since=Timestamp(seconds=1)), "tail_lines"),
+        (GetOutputRequest(since=Timestamp(seconds=1 << 62)), "since"),
+    ],
+    ids=map(str, range(3)),
+)
+def test_a_part_of_the_output_that_can_not_be_is_refused(full: Client, part: GetOutputRequest, field: str) -> None:
+    request = GetOutputRequest()
+    request.CopyFrom(part)
+    request.job_id = ended(full)
+    with failing() as failure:
+        list(full.stub.GetOutput(request, timeout=TIMEOUT))
+    assert (failure.code, failure.fields) == (Code.INVALID_ARGUMENT, (field,))
+
+
+def test_a_stream_is_accepted_before_there_is_anything_to_send(full: Client) -> None:
+    call = full.stub.GetOutput(GetOutputRequest(job_id=sleeper(full), follow=True), timeout=TIMEOUT)
+    assert ("jobworker-api", "v1") in [(key, value) for key, value in call.initial_metadata()]
+    call.cancel()
 
 
 def test_an_unknown_stream_is_refused(full: Client) -> None:

@@ -193,7 +193,7 @@ class JobDirectory:
             error=ended.error if ended else None,
             stdin=spec.stdin,
             tty=spec.terminal is not None,
-            output_bytes=recorded_bytes(self),
+            output_bytes=recorded_bytes(self, in_segments=spec.output_limit is not None),
             output_limit=spec.output_limit,
             output_dropped_bytes=self._dropped_bytes(spec, ended),
             priority=spec.priority,

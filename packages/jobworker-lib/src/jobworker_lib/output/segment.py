@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib.output.format import RECORD, Record, segment_bases, segment_names
@@ -89,12 +90,24 @@ def open_segment(directory: JobDirectory, offset: int) -> Segment | None:
             missing = base
 
 
-def recorded_bytes(directory: JobDirectory) -> int:
-    """Bytes of output that were captured, those that were dropped since included."""
-    segment = open_segment(directory, 1 << 64)
-    if segment is None:
-        return 0
+def recorded_bytes(directory: JobDirectory, *, in_segments: bool = True) -> int:
+    """Bytes of output that were captured, those that were dropped since included.
+
+    It is quicker where there can't be more than one segment.
+    """
+    while bases := segment_bases(directory.path) if in_segments else [0]:
+        with suppress(FileNotFoundError):  # dropped since it was listed; or nothing was captured yet
+            return _recorded_end(directory, bases[-1])
+        if not in_segments:
+            break
+    return 0
+
+
+def _recorded_end(directory: JobDirectory, base: int) -> int:
+    index = os.open(directory.file(segment_names(base)[1]), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return segment.end()
+        count = os.fstat(index).st_size // RECORD.size
+        last = os.pread(index, RECORD.size, (count - 1) * RECORD.size) if count else b""
     finally:
-        segment.close()
+        os.close(index)
+    return Record._make(RECORD.unpack(last)).end if last else base
