@@ -9,6 +9,7 @@ from conformance.processes import holders, wait_until
 
 FORK_SERVER = "jobworker-fork"
 SHIM = "jobworker-shim"
+KEEPER = "jobworker-queue"
 
 
 def named(name: str, state_dir: Path) -> int:
