@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ class JobInput:
         self._is_resized = False
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._theirs: socket.socket | None = theirs
+        self._handing_over = threading.Lock()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
         self._socket.setblocking(False)
 
@@ -53,15 +55,16 @@ class JobInput:
 
     def poll_open(self) -> bool | None:
         """True, once the shim has the socket, or the job has ended, which :meth:`send` tells."""
-        if self._theirs is not None:
-            try:
-                if self._core.poll_control(self._job_id, {"do": "attach"}, [self._theirs.fileno()]) is None:
-                    return None
-            except JobNotRunningError:
-                pass
-            self._theirs.close()
-            self._theirs = None
-        return True
+        with self._handing_over:
+            if self._theirs is not None:
+                try:
+                    if self._core.poll_control(self._job_id, {"do": "attach"}, [self._theirs.fileno()]) is None:
+                        return None
+                except JobNotRunningError:
+                    pass
+                self._theirs.close()
+                self._theirs = None
+            return True
 
     def send(self, data: memoryview) -> int:
         """Send what there is room for now: how much. InputClosedError where the job takes no more."""
@@ -108,6 +111,7 @@ class JobInput:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        if self._theirs is not None:
-            self._theirs.close()
-            self._theirs = None
+        with self._handing_over:
+            if self._theirs is not None:
+                self._theirs.close()
+                self._theirs = None
