@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -200,8 +201,9 @@ def test_run_says_how_to_go_on_when_it_gives_up(own_server: Server, far_cli: Cli
         assert run.wait(PATIENCE_SECONDS) == 125
         hint = run.stderr.read().decode().splitlines()[-1]
     own_server.start()
-    assert hint.startswith("hint: the job may go on running; its output: `jobworker-cli logs --offset 6 ")
-    job_id = hint.rstrip("`").split()[-1]
+    found = re.search(r"`jobworker-cli logs --offset 6 (\S+)`", hint)
+    assert found, hint
+    job_id = found[1]
     assert own_cli("status", job_id).out == "running"
     own_cli("stop", "--force", job_id)
     assert signal.SIGKILL.value == own_cli.json("status", job_id)["signal"]
