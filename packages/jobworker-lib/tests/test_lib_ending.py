@@ -128,3 +128,16 @@ def test_command_that_could_not_be_executed_again_is_what_failed(clock: Clock) -
     assert (record.state, record.reason, record.error) == (
         State.FAILED, Reason.FAILED_TO_START, "command not found: x",
     )  # fmt: skip
+
+
+def test_stop_does_not_wait_for_what_outlives_the_main_process(clock: Clock) -> None:
+    """What is left when the main process exits has some time before SIGTERM; a stop takes it away."""
+    ending = Ending(timeout=None)
+    ending.main_ended(Outcome(exit_code=7))
+    assert ending.terminate_at == clock.now + LINGER_SECONDS
+    ending.stop(Reason.STOPPED, grace=60.0)
+    assert ending.terminate_at == clock.now
+    assert ending.record().state is State.EXITED
+    ending.terminate_at = None  # SIGTERM was sent
+    ending.stop(Reason.STOPPED, grace=60.0)
+    assert ending.terminate_at is None
