@@ -7,13 +7,14 @@ import os
 import select
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from jobworker_lib import Engine, InputClosedError, TerminalSize, aio
+from jobworker_lib import Engine, InputClosedError, State, TerminalSize, aio
 from jobworker_lib.directory import JobDirectory
-from lib_testing import finish, next_line, parent, program, sh, wait_until
+from lib_testing import finish, job_processes, kill, next_line, parent, program, sh, shim_of, wait_until
 
 SIZE = TerminalSize(30, 100)
 
@@ -151,3 +152,35 @@ def _is_full(job_input: object) -> bool:
     poller = select.poll()
     poller.register(job_input, select.POLLOUT)  # type: ignore[arg-type]  # it has a fileno
     return not poller.poll(0)
+
+
+@pytest.mark.parametrize("options", [{"stdin": True}, {"terminal": SIZE}])
+def test_a_shim_that_is_killed_lets_those_go_who_are_attached(engine: Engine, options: dict[str, object]) -> None:
+    job = engine.start(sh("echo ready; exec sleep 1000"), **options)  # type: ignore[arg-type]  # they are its names
+    started = JobDirectory(engine._core._store.path / "jobs" / job.id).read_started()
+    assert started
+    with job.attach() as attachment:
+        chunks = attachment.output()
+        assert next(chunks).data.startswith(b"ready")
+        kill(shim_of(job.id, started.pid))
+        assert list(chunks) == []
+        with pytest.raises(InputClosedError):
+            attachment.write(bytes(1 << 20))
+    assert job.status().state is State.LOST
+    assert not job_processes(job.id)
+
+
+def test_more_writers_than_a_shim_takes_wait_for_one_that_leaves(engine: Engine) -> None:
+    job = engine.start(["cat"], stdin=True)
+    with ExitStack() as attached:
+        writers = [attached.enter_context(job.attach()) for _ in range(101)]
+        for writer in writers[:100]:
+            writer.write(b"x")
+        last = threading.Thread(target=writers[100].write, args=(b"y",))
+        last.start()
+        last.join(0.2)
+        assert last.is_alive()
+        writers[0].close()
+        last.join()
+        writers[100].close_input()
+        assert b"".join(chunk.data for chunk in writers[100].output()) == b"x" * 100 + b"y"
