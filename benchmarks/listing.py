@@ -30,7 +30,7 @@ def measure(sizes: Sizes) -> None:
     """Print the table."""
     with scratch() as directory:
         state_dir = directory / "state"
-        Engine(state_dir).close()
+        Engine(state_dir, retention=None).close()
         make_jobs(state_dir / "jobs", sizes.kept_jobs)
         for file in state_dir.glob("index.db*"):
             file.unlink()

@@ -137,6 +137,16 @@ class Page:
     next_page_token: str
 
 
+@dataclass(frozen=True)
+class Happening:
+    """An event."""
+
+    kind: str
+    job_id: str
+    time: datetime
+    cursor: str
+
+
 class Subject(Protocol):
     """An engine to test. Every method raises RefusedError, and waits no longer than tests are patient."""
 
@@ -192,6 +202,15 @@ class Subject(Protocol):
     def set_bounds(self, bounds: lib.Bounds) -> None:
         """Let these bounds hold, also after a restart."""
 
+    def cursor(self) -> str:
+        """Where the events begin that happen from now on."""
+
+    def watch(self, cursor: str) -> Iterator[Happening]:
+        """What happened and happens after a cursor."""
+
+    def wait_for(self, job_ids: Sequence[str], *, any: bool = False) -> Sequence[Status]:  # noqa: A002  # as in the API
+        """All of the jobs, ended; or with ``any`` those that have, once one has."""
+
     def restart(self) -> None:
         """Let the engine's program end, as badly as it can here, and open the same state directory again."""
 
@@ -201,6 +220,7 @@ class Subject(Protocol):
 _REASONS: dict[type[Exception], str] = {
     lib.InvalidArgumentError: "INVALID_ARGUMENT",
     lib.JobNotFoundError: "JOB_NOT_FOUND",
+    lib.CursorExpiredError: "CURSOR_EXPIRED",
     lib.JobNotRunningError: "JOB_NOT_RUNNING",
     lib.JobRunningError: "JOB_RUNNING",
     lib.NoInputError: "NO_INPUT",
@@ -226,6 +246,10 @@ def _library_refusals() -> Iterator[None]:
             field=getattr(error, "field", None),
             job_id=getattr(error, "job_id", None),
         ) from error
+
+
+def _happening(event: lib.Event) -> Happening:
+    return Happening(str(event.type), event.job_id, event.time, event.cursor)
 
 
 class LibrarySubject:
@@ -283,6 +307,18 @@ class LibrarySubject:
     def set_bounds(self, bounds: lib.Bounds) -> None:
         self._engine.close()
         self._engine = lib.Engine(self.state_dir, bounds=bounds)
+
+    def cursor(self) -> str:
+        with self._engine.watch() as watch:
+            return watch.cursor
+
+    def watch(self, cursor: str) -> Iterator[Happening]:
+        with _library_refusals(), self._engine.watch(cursor) as watch:
+            yield from map(_happening, watch)
+
+    def wait_for(self, job_ids: Sequence[str], *, any: bool = False) -> Sequence[Status]:  # noqa: A002  # as in the API
+        with _library_refusals():
+            return self._engine.wait(job_ids, any=any, timeout=PATIENCE_SECONDS)
 
     def restart(self) -> None:
         self._engine.close()
@@ -363,6 +399,35 @@ class AsyncioSubject:
     def set_bounds(self, bounds: lib.Bounds) -> None:
         self._run(self._engine.close())
         self._engine = lib.aio.Engine(self.state_dir, bounds=bounds)
+
+    def cursor(self) -> str:
+        async def now() -> str:
+            async with self._engine.watch() as watch:
+                return watch.cursor
+
+        return self._run(now())
+
+    def watch(self, cursor: str) -> Iterator[Happening]:
+        async def begin() -> tuple[lib.watch.AsyncWatch, AsyncIterator[lib.Event]]:
+            watch = self._engine.watch(cursor)
+            return watch, aiter(watch)
+
+        async def following() -> lib.Event:
+            return await asyncio.wait_for(anext(events), PATIENCE_SECONDS)
+
+        async def end() -> None:
+            await events.aclose()  # type: ignore[attr-defined]  # it is an asynchronous generator
+            await watch.close()
+
+        watch, events = self._run(begin())
+        try:
+            while True:
+                yield _happening(self._run(following()))
+        finally:
+            self._run(end())
+
+    def wait_for(self, job_ids: Sequence[str], *, any: bool = False) -> Sequence[Status]:  # noqa: A002  # as in the API
+        return self._run(self._engine.wait(job_ids, any=any, timeout=PATIENCE_SECONDS))
 
     def restart(self) -> None:
         self._run(self._engine.close())
@@ -517,6 +582,25 @@ class ServerSubject:
     def set_bounds(self, bounds: lib.Bounds) -> None:
         self._bounds = bounds
         self.restart()
+
+    def cursor(self) -> str:
+        with _server_refusals():
+            batches = self._client.watch_batches()
+            _, cursor = next(batches)
+            batches.close()  # type: ignore[attr-defined]  # it is a generator
+            return cursor
+
+    def watch(self, cursor: str) -> Iterator[Happening]:
+        with _server_refusals():
+            for event in self._client.watch(cursor, all_owners=True):
+                yield Happening(str(event.type), event.job_id, event.time, event.cursor)
+
+    def wait_for(self, job_ids: Sequence[str], *, any: bool = False) -> Sequence[Status]:  # noqa: A002  # as in the API
+        request = api.WaitRequest(job_ids=job_ids, any=any)
+        with _server_refusals():
+            return [
+                convert.job(job) for job in self._client._call(self._client._stub.Wait, request, PATIENCE_SECONDS).jobs
+            ]
 
     def restart(self) -> None:
         self._end(self._process.kill)

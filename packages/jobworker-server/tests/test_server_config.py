@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from jobworker_lib import Bounds
+from jobworker_lib import Bounds, Retention
 from jobworker_server.config import Settings, resolve
 from jobworker_server.errors import ConfigError
 from jobworker_server.listening import Address
 
 BOUNDS = ("max_running", "max_running_per_owner", "when_full", "max_queued")
-FLAGS = ("listen", "certs", "ca", "cert", "key", "state_dir", *BOUNDS)
+RETENTION = ("retention_age", "retention_jobs", "retention_bytes")
+FLAGS = ("listen", "certs", "ca", "cert", "key", "state_dir", *BOUNDS, *RETENTION)
 
 
 def settings(
@@ -114,6 +115,39 @@ def test_bounds_that_can_not_be_used(flag: str, text: str, problem: str) -> None
     with pytest.raises(ConfigError) as caught:
         settings({flag: text})
     assert str(caught.value) == problem
+
+
+def test_by_default_what_is_kept_is_the_default_of_the_library() -> None:
+    assert settings().retention == Retention()
+
+
+def test_retention_from_all_sources(config: Path) -> None:
+    config.write_text("retention: {age: 7d, jobs: 100, bytes: 10GiB}")
+    assert settings(config=config).retention == Retention(age=7 * 86400, jobs=100, bytes=10 << 30, share=None)
+    found = settings({"retention_age": "none"}, {"JOBWORKER_RETENTION_JOBS": "5"}, config)
+    assert found.retention == Retention(age=None, jobs=5, bytes=10 << 30, share=None)
+    config.write_text("retention: {age: 90}")
+    assert settings(config=config).retention == Retention(age=90)
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "problem"),
+    [
+        ("retention_age", "soon", "--retention-age: expected a time such as 30d, 12h or 90m, or none, not 'soon'"),
+        ("retention_age", "-1d", "--retention-age: expected a time such as 30d, 12h or 90m, or none, not '-1d'"),
+        ("retention_jobs", "1.5", "--retention-jobs: expected a number of jobs, or none, not '1.5'"),
+        ("retention_bytes", "10X", "--retention-bytes: expected a size such as 10G or 500M, or none, not '10x'"),
+    ],
+)
+def test_retention_that_can_not_be_used(flag: str, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings({flag: text})
+    assert str(caught.value) == problem
+
+
+@pytest.mark.parametrize("text", ["retention: 30d", "retention: {days: 30}", "retention:", "retention: [age]"])
+def test_retention_of_another_form_is_refused(config: Path, text: str) -> None:
+    assert "retention must hold age, jobs, bytes" in problem_of(config, text)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ import grpc
 
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker.v1.worker_service_pb2_grpc import WorkerServiceStub
-from jobworker_cli import convert, diagnosis, output_stream, rpc_errors
+from jobworker_cli import convert, diagnosis, event_stream, output_stream, rpc_errors
 from jobworker_cli.address import Address
 from jobworker_cli.attachment import Attachment
 from jobworker_cli.channel import open_channel
@@ -40,6 +40,7 @@ from jobworker_cli.errors import (
 from jobworker_cli.models import (
     DEFAULT_GRACE_SECONDS,
     Chunk,
+    Event,
     Gap,
     Job,
     JobState,
@@ -61,6 +62,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Credentials",
+    "Event",
     "Gap",
     "Job",
     "JobState",
@@ -309,6 +311,34 @@ class Client:
 
         for request in output_requests(job_id, there, **options):
             yield from output_stream.batches(self._stub.GetOutput, request, outage)
+
+    def watch(
+        self, cursor: str = "", *, job_ids: Sequence[str] = (), owner: str = "", all_owners: bool = False
+    ) -> Iterator[Event]:
+        """Stream what happens to jobs, in order, for ever; see ``watch_batches``."""
+        for batch, _ in self.watch_batches(cursor, job_ids=job_ids, owner=owner, all_owners=all_owners):
+            yield from batch
+
+    def watch_batches(
+        self, cursor: str = "", *, job_ids: Sequence[str] = (), owner: str = "", all_owners: bool = False
+    ) -> Iterator[tuple[Sequence[Event], str]]:
+        """Stream what happens to jobs as it arrives from the server, with the cursor to go on after it.
+
+        The first batch comes at once, without events. Where the connection is lost, the stream goes on with the next
+        event when it is there again. A server that goes away is given the time of ``reconnect`` to come back.
+
+        Args:
+            cursor: go on after the batch that came with this; empty: from now on.
+            job_ids: only of these; empty: of all that the others leave.
+            owner: only of this owner's; empty: the caller's own, unless ``all_owners`` is set.
+            all_owners: of every owner's, as far as the caller may see them.
+
+        Raises:
+            InvalidRequestError: the cursor, or an id, is none.
+            CursorExpiredError: the events after the cursor are not kept any more.
+        """
+        request = api.WatchRequest(cursor=cursor, job_ids=job_ids, owner=owner, all_owners=all_owners)
+        yield from event_stream.batches(self._stub.Watch, request, self._outage())
 
     def list(
         self,

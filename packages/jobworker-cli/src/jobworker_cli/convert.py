@@ -13,6 +13,8 @@ from jobworker_cli.errors import InvalidRequestError, ServerError
 from jobworker_cli.models import (
     Attempt,
     Chunk,
+    Event,
+    EventType,
     Gap,
     Job,
     JobState,
@@ -29,6 +31,7 @@ _REASONS = {job_pb2.ExitReason.Value(f"EXIT_REASON_{reason.name}"): reason for r
 _LIMIT_ACTIONS = {
     job_pb2.OutputLimitAction.Value(f"OUTPUT_LIMIT_ACTION_{action.name}"): action for action in OutputLimitAction
 }
+_EVENT_TYPES = {worker_service_pb2.EventType.Value(f"EVENT_TYPE_{kind.name}"): kind for kind in EventType}
 _STREAMS = {output_pb2.OutputStream.Value(f"OUTPUT_STREAM_{stream.name}"): stream for stream in Stream}
 
 _MAX_DURATION_SECONDS = 315_576_000_000
@@ -123,6 +126,17 @@ def chunk(message: output_pb2.OutputChunk) -> Chunk:
     """Read a chunk of output."""
     gap = Gap(message.gap.begin, message.gap.end) if message.HasField("gap") else None
     return Chunk(message.data, _STREAMS[message.stream], message.offset, _time(message.time), gap)
+
+
+def event(message: worker_service_pb2.Event) -> Event:
+    """Read an event."""
+    return Event(
+        type=_EVENT_TYPES.get(message.type),
+        time=_time(message.time),
+        job_id=message.job_id,
+        job=job(message.job) if message.HasField("job") else None,
+        cursor=message.cursor,
+    )
 
 
 def state_value(state: JobState) -> job_pb2.JobState.ValueType:

@@ -19,6 +19,7 @@
     │   ├── InputClosedError
     │   └── StartFailedError
     │       └── CommandNotFoundError
+    ├── CursorExpiredError
     ├── NoAnswerError
     │   └── OutputInterruptedError
     └── ServerError
@@ -123,6 +124,10 @@ class StartFailedError(RefusedError):
 
 class CommandNotFoundError(StartFailedError):
     """There is no such command on the server's host."""
+
+
+class CursorExpiredError(ClientError):
+    """The events after a cursor are not kept any more."""
 
 
 class NoAnswerError(ClientError):

@@ -12,6 +12,7 @@ import typer
 
 from jobworker_cli import __version__, exit_status
 from jobworker_cli.commands.attach import attach
+from jobworker_cli.commands.events import events
 from jobworker_cli.commands.list import list_jobs
 from jobworker_cli.commands.logs import logs
 from jobworker_cli.commands.rm import remove
@@ -56,6 +57,7 @@ _add(send_signal, "signal")
 _add(update, "update")
 _add(list_jobs, "list")
 _add(wait, "wait")
+_add(events, "events", "watch")
 _add(remove, "rm")
 
 

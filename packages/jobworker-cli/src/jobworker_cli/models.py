@@ -47,6 +47,21 @@ class Reason(StrEnum):
     LOST = "lost"
 
 
+class EventType(StrEnum):
+    """What happened to a job."""
+
+    CREATED = "created"
+    """It was accepted."""
+    STARTED = "started"
+    """Its command was executed."""
+    OUTPUT_TRUNCATED = "output_truncated"
+    """Output was dropped to keep its limit, for the first time."""
+    ENDED = "ended"
+    """It has ended, in whatever way."""
+    DELETED = "deleted"
+    """It was removed."""
+
+
 class Stream(StrEnum):
     """One of a job's two output streams."""
 
@@ -197,3 +212,17 @@ class Chunk:
     def end(self) -> int:
         """The offset of what comes after this chunk."""
         return self.offset + len(self.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a job."""
+
+    type: EventType | None
+    """None: something that this version does not know."""
+    time: datetime
+    job_id: str
+    job: Job | None
+    """As it was when the event was sent; None where it was deleted by then."""
+    cursor: str
+    """To go on after this event."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobworker_cli.models import Attempt, Chunk, Job
+    from jobworker_cli.models import Attempt, Chunk, Event, Job
 
 
 def job_json(job: Job) -> str:
@@ -37,6 +37,21 @@ def _chunk_json(chunk: Chunk) -> str:
     except UnicodeDecodeError:
         log = {"log_base64": base64.b64encode(chunk.data).decode("ascii")}
     return json.dumps({**log, "stream": chunk.stream, "time": utc(chunk.time), "offset": chunk.offset})
+
+
+def event_json(event: Event | str) -> str:
+    """An event, or the cursor where there is none, as an object on one line."""
+    if isinstance(event, str):
+        return json.dumps({"cursor": event})
+    return json.dumps(
+        {
+            "event": event.type,
+            "time": utc(event.time),
+            "id": event.job_id,
+            "cursor": event.cursor,
+            "job": _job_object(event.job) if event.job else None,
+        }
+    )
 
 
 def utc(time: datetime) -> str:

@@ -15,6 +15,7 @@ _DOMAIN = "jobworker"
 
 _BY_REASON: dict[str, type[errors.ClientError]] = {
     "JOB_NOT_RUNNING": errors.JobNotRunningError,
+    "CURSOR_EXPIRED": errors.CursorExpiredError,
     "JOB_RUNNING": errors.JobRunningError,
     "QUOTA_EXCEEDED": errors.QuotaExceededError,
     "NO_INPUT": errors.NoInputError,

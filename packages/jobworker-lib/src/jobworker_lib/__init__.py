@@ -31,15 +31,18 @@ from jobworker_lib.errors import (
     StateDirectoryError,
     WorkingDirectoryError,
 )
+from jobworker_lib.events.event import Event, EventType
 from jobworker_lib.limits import Limits
 from jobworker_lib.output.chunk import Chunk, Gap
 from jobworker_lib.output.limit import OutputLimit
 from jobworker_lib.output.selection import OutputOptions
 from jobworker_lib.page import Page
 from jobworker_lib.restart import RestartPolicy
+from jobworker_lib.retention import Retention
 from jobworker_lib.start_options import StartOptions
 from jobworker_lib.status import JobStatus, Reason, State
 from jobworker_lib.terminal import TerminalSize
+from jobworker_lib.watch import Watch
 
 __version__ = "0.1.0"
 
@@ -55,6 +58,8 @@ __all__ = [
     "CursorExpiredError",
     "Engine",
     "EngineError",
+    "Event",
+    "EventType",
     "Gap",
     "InputClosedError",
     "InvalidArgumentError",
@@ -74,12 +79,14 @@ __all__ = [
     "QuotaExceededError",
     "Reason",
     "RestartPolicy",
+    "Retention",
     "RunResult",
     "StartError",
     "StartOptions",
     "State",
     "StateDirectoryError",
     "TerminalSize",
+    "Watch",
     "WorkingDirectoryError",
     "aio",
 ]

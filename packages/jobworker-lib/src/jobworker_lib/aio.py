@@ -14,8 +14,11 @@ from jobworker_lib.core import Core
 from jobworker_lib.engine import RunResult
 from jobworker_lib.errors import JobworkerError
 from jobworker_lib.page import Page
+from jobworker_lib.retention import AS_BEFORE
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
+from jobworker_lib.waiting import block_async
 from jobworker_lib.waiting import until_async as _until
+from jobworker_lib.watch import AsyncWatch
 from jobworker_lib.watcher import Change
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from jobworker_lib.bounds import Bounds
     from jobworker_lib.output.chunk import Chunk
     from jobworker_lib.output.selection import OutputOptions
+    from jobworker_lib.retention import GivenRetention
     from jobworker_lib.spec import Argument
     from jobworker_lib.start_options import StartOptions
     from jobworker_lib.status import JobStatus, State
@@ -39,9 +43,15 @@ T = TypeVar("T")
 class Engine:
     """As :class:`jobworker_lib.Engine`, awaited; to be used in one event loop."""
 
-    def __init__(self, state_dir: str | os.PathLike[str] | None = None, *, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: str | os.PathLike[str] | None = None,
+        *,
+        bounds: Bounds | None = None,
+        retention: GivenRetention = AS_BEFORE,
+    ) -> None:
         """As :meth:`jobworker_lib.Engine.__init__`, with its errors."""
-        self._core = Core(state_dir, bounds)
+        self._core = Core(state_dir, bounds, retention)
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,6 +97,29 @@ class Engine:
         )
         return Page([Job(self._core, status.id) for status in statuses], statuses, token)
 
+    async def wait(
+        self,
+        jobs: Iterable[Job | str],
+        *,
+        any: bool = False,  # noqa: A002 - as the API has it
+        timeout: float | None = None,
+    ) -> Sequence[JobStatus]:
+        """As :meth:`jobworker_lib.Engine.wait`, with its errors."""
+        ends = self._core.ends(_ids(jobs), wait_for_any=any)
+        if (found := await asyncio.to_thread(ends.poll)) is not None:
+            return found
+        try:
+            async with asyncio.timeout(timeout):
+                return await block_async(self._core, ends.places(), ends.poll)
+        except TimeoutError:
+            raise TimeoutError(f"the jobs have not ended after {timeout} seconds") from None
+
+    def watch(
+        self, cursor: str | None = None, *, owner: str | None = None, jobs: Iterable[Job | str] | None = None
+    ) -> AsyncWatch:
+        """As :meth:`jobworker_lib.Engine.watch`, with its errors; to be iterated over with ``async for``."""
+        return AsyncWatch(self._core, self._core.feed(cursor, owner, None if jobs is None else _ids(jobs)))
+
     async def run(self, argv: Sequence[Argument], *, check: bool = False, **options: Unpack[StartOptions]) -> RunResult:
         """As :meth:`jobworker_lib.Engine.run`, with its errors; cancelled, it stops the job."""
         starting = asyncio.ensure_future(self.start(argv, **options))
@@ -98,6 +131,10 @@ class Engine:
             with suppress(JobworkerError):  # it may not have started, or have ended
                 await (await starting).stop()
             raise
+
+
+def _ids(jobs: Iterable[Job | str]) -> list[str]:
+    return [job if isinstance(job, str) else job.id for job in jobs]
 
 
 class Job:

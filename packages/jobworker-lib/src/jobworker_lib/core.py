@@ -14,7 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobworker_lib.bounds import checked_bounds
+from jobworker_lib.ends import Ends
 from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
+from jobworker_lib.events.feed import EventFeed
+from jobworker_lib.housekeeper import Housekeeper
 from jobworker_lib.index_schema import Query
 from jobworker_lib.input import JobInput
 from jobworker_lib.launcher import Launcher
@@ -22,6 +25,7 @@ from jobworker_lib.limits import require_enforceable
 from jobworker_lib.messages import send_control
 from jobworker_lib.output.reader import OutputReader
 from jobworker_lib.queue import waiting_jobs
+from jobworker_lib.retention import AS_BEFORE, KEEP_ALL
 from jobworker_lib.spec import Argument, JobSpec, checked_labels, checked_seconds
 from jobworker_lib.start_errors import raise_start_error
 from jobworker_lib.status import JobStatus, State
@@ -31,11 +35,13 @@ from jobworker_lib.watcher import Watcher
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Unpack
 
     from jobworker_lib.bounds import Bounds
     from jobworker_lib.directory import JobDirectory
     from jobworker_lib.output.selection import OutputOptions
+    from jobworker_lib.retention import GivenRetention
     from jobworker_lib.start_options import StartOptions
 
 _LONGEST_GRACE_SECONDS = 86400.0
@@ -45,7 +51,12 @@ _ID_PREFIX = re.compile(r"[0-9a-f-]{0,36}")
 class Core:
     """An opened state directory."""
 
-    def __init__(self, state_dir: str | os.PathLike[str] | None, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: str | os.PathLike[str] | None,
+        bounds: Bounds | None = None,
+        retention: GivenRetention = AS_BEFORE,
+    ) -> None:
         if bounds is not None:
             checked_bounds(bounds)
         self._store = Store(state_dir)
@@ -54,13 +65,17 @@ class Core:
         if self._store.keeper.is_marked():
             self._store.keeper.tend()
         self._launcher = Launcher(self._store)
+        if retention is not AS_BEFORE:
+            self._store.set_retention(retention or KEEP_ALL)
         self.watcher = Watcher(str(self._store.path))
+        self._housekeeper = Housekeeper(self._store)
         self._closed = False
 
     def close(self) -> None:
         """Let go of everything; jobs run on. Idempotent."""
         if not self._closed:
             self._closed = True
+            self._housekeeper.close()
             self._launcher.close()
             self.watcher.close()
             self._store.index.close()
@@ -80,12 +95,7 @@ class Core:
 
     def directory(self, job_id: str) -> JobDirectory:
         """The job's directory. InvalidArgumentError for what is no UUID, JobNotFoundError."""
-        try:
-            canonical = str(uuid.UUID(job_id))
-        except (ValueError, AttributeError, TypeError):
-            canonical = None
-        if canonical is None or canonical != job_id:  # a path is made of it, so nothing but a UUID may pass
-            raise InvalidArgumentError("job_id", "give a UUID, such as 6fa459ea-ee8a-4ca4-894e-db77e160355e")
+        _require_id(job_id)
         return self._store.directory(job_id)
 
     def status(self, job_id: str) -> JobStatus:
@@ -161,6 +171,29 @@ class Core:
         directory = self._store.directory(job_id)
         return OutputReader(directory, has_ended=partial(self._store.has_ended, directory), **options)
 
+    @property
+    def events(self) -> str:
+        """The directory of the event log."""
+        return self._store.events
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Within the block, somebody waits for events."""
+        return self._housekeeper.watched()
+
+    def ends(self, job_ids: Sequence[str], *, wait_for_any: bool) -> Ends:
+        """What tells when many jobs have ended. InvalidArgumentError, JobNotFoundError."""
+        for job_id in job_ids:
+            self.directory(job_id)
+        if not job_ids:
+            raise InvalidArgumentError("jobs", "give at least one")
+        return Ends(self, job_ids, wait_for_any=wait_for_any)
+
+    def feed(self, cursor: str | None, owner: str | None, job_ids: Sequence[str] | None) -> EventFeed:
+        """The events after a cursor. InvalidArgumentError, CursorExpiredError."""
+        for job_id in job_ids or ():
+            _require_id(job_id)
+        return EventFeed(self._store.events, cursor=cursor, owner=owner, jobs=job_ids)
+
     def list(
         self,
         *,
@@ -186,6 +219,16 @@ class Core:
         )
         found, last = self._store.find(query)
         return tuple(found), _make_token(*last) if last else ""
+
+
+def _require_id(job_id: str) -> None:
+    """Let nothing pass but a UUID: paths are made of it."""
+    try:
+        canonical = str(uuid.UUID(job_id))
+    except (ValueError, AttributeError, TypeError):
+        canonical = None
+    if canonical is None or canonical != job_id:
+        raise InvalidArgumentError("job_id", "give a UUID, such as 6fa459ea-ee8a-4ca4-894e-db77e160355e")
 
 
 def _make_token(created_ns: int, job_id: str) -> str:

@@ -161,6 +161,26 @@ class JobDirectory:
             return None
         return descriptor
 
+    def hold(self) -> int:
+        """A descriptor that keeps the directory from being removed by itself, as long as it is open: it is being read.
+
+        FileNotFoundError where there is no such job.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with suppress(OSError):  # it is just being removed, or the filesystem has no locks on directories
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return descriptor
+
+    def try_exclude_readers(self) -> int | None:
+        """A descriptor that nobody can :meth:`hold` the directory beside; None while somebody does."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
     def status(self, lost: ExitRecord | None = None) -> JobStatus:
         """The job as its directory tells it. FileNotFoundError where there is no such job.
 

@@ -11,8 +11,11 @@ from jobworker_lib.core import Core
 from jobworker_lib.errors import CommandFailedError, JobworkerError
 from jobworker_lib.interruption import Uninterrupted
 from jobworker_lib.page import Page
+from jobworker_lib.retention import AS_BEFORE
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
+from jobworker_lib.waiting import block
 from jobworker_lib.waiting import until as _until
+from jobworker_lib.watch import Watch
 from jobworker_lib.watcher import Change
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from jobworker_lib.output.chunk import Chunk
     from jobworker_lib.output.format import Stream
     from jobworker_lib.output.selection import OutputOptions
+    from jobworker_lib.retention import GivenRetention
     from jobworker_lib.spec import Argument
     from jobworker_lib.start_options import StartOptions
     from jobworker_lib.status import JobStatus, State
@@ -64,16 +68,24 @@ class Engine:
     number of processes of one user, may be open on one directory. Safe to use from several threads.
     """
 
-    def __init__(self, state_dir: str | os.PathLike[str] | None = None, *, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: str | os.PathLike[str] | None = None,
+        *,
+        bounds: Bounds | None = None,
+        retention: GivenRetention = AS_BEFORE,
+    ) -> None:
         """Open a state directory, by default ``$XDG_STATE_HOME/jobworker``; it is made where it is missing.
 
         ``bounds`` hold from now on for all who start jobs there, until others are set; None leaves them as they are.
+        ``retention`` tells which ended jobs are kept there, from now on until another is given; None keeps all. Where
+        it is not given, the last one holds, and where none ever was, :class:`Retention` without arguments.
 
         Raises:
             StateDirectoryError: it can't be used.
-            InvalidArgumentError: the bounds can't be used.
+            InvalidArgumentError: the bounds or the retention can't be used.
         """
-        self._core = Core(state_dir, bounds)
+        self._core = Core(state_dir, bounds, retention)
 
     def __enter__(self) -> Self:
         return self
@@ -129,6 +141,42 @@ class Engine:
         )
         return Page([Job(self._core, status.id) for status in statuses], statuses, token)
 
+    def wait(
+        self,
+        jobs: Iterable[Job | str],
+        *,
+        any: bool = False,  # noqa: A002 - as the API has it
+        timeout: float | None = None,
+    ) -> Sequence[JobStatus]:
+        """Wait until all of the jobs have ended, or with ``any`` one of them: those that have, in the order given.
+
+        Waiting costs nothing while the jobs print.
+
+        Raises:
+            TimeoutError: after ``timeout`` seconds.
+            JobNotFoundError: there is no such job, or it was deleted meanwhile.
+        """
+        ends = self._core.ends(_ids(jobs), wait_for_any=any)
+        if (found := ends.poll()) is not None:
+            return found
+        return block(self._core, ends.places(), ends.poll, timeout=timeout, late="the jobs have not ended")
+
+    def watch(
+        self, cursor: str | None = None, *, owner: str | None = None, jobs: Iterable[Job | str] | None = None
+    ) -> Watch:
+        """What happens to jobs, in order, as it happens: an iterator that goes on for ever, and a context manager.
+
+        Args:
+            cursor: that of an event (or of a :class:`Watch`), to go on after it; None: from now on.
+            owner: only whose jobs; None: everyone's.
+            jobs: only these; None: all.
+
+        Raises:
+            InvalidArgumentError: what is given is no cursor.
+            CursorExpiredError: the events after it are not kept any more.
+        """
+        return Watch(self._core, self._core.feed(cursor, owner, None if jobs is None else _ids(jobs)))
+
     def run(self, argv: Sequence[Argument], *, check: bool = False, **options: Unpack[StartOptions]) -> RunResult:
         """Start a job, wait for it and give its output, as subprocess.run does; interrupted, it stops the job.
 
@@ -146,6 +194,10 @@ class Engine:
                 if started := starting.settle():
                     started.stop()
             raise
+
+
+def _ids(jobs: Iterable[Job | str]) -> list[str]:
+    return [job if isinstance(job, str) else job.id for job in jobs]
 
 
 class Job:

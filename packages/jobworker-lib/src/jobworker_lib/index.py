@@ -49,6 +49,7 @@ class Index:
         """``all_jobs`` reads every job directory, for a rebuild, and ``look_up`` the spec of one of them."""
         self._path = state_dir / _FILE
         self._events = str(state_dir / log.DIRECTORY)
+        self._jobs = state_dir / "jobs"
         self._all_jobs = all_jobs
         self._look_up = look_up
         self._lock = threading.Lock()
@@ -166,15 +167,20 @@ class Index:
         """Make it anew: first the events that are kept, then the directories, then the events that came meanwhile."""
         log.prepare(self._events)
         beginning, whole_since_ns = beginning_of(self._events)
+        created: dict[str, Event] = {}
         known_ends: set[str] = set()
         removed: set[str] = set()
         with EventReader(self._events, beginning) as reader:
             while events := reader.next_batch():
+                created.update((event.job_id, event) for event in events if event.type is EventType.CREATED)
                 known_ends.update(event.job_id for event in events if event.type is EventType.ENDED)
                 removed.update(event.job_id for event in events if event.type is EventType.DELETED)
             index_schema.clear(db)
             jobs = (job for job in self._all_jobs() if job.id not in removed)
             index_rows.fill(db, jobs, known_ends, whole_since_ns)
+            for job_id in created.keys() - removed:
+                if not os.path.exists(self._jobs / job_id):  # it is to be looked for
+                    index_rows.add_created(db, created[job_id], self._look_up)
             db.execute("INSERT INTO about VALUES (?, ?, ?, ?)", (index_schema.FORMAT, boot_id(), *reader.cursor))
             while events := reader.next_batch():
                 for event in events:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jobworker_lib import index_schema
 from jobworker_lib.events.event import Cursor
+from jobworker_lib.retention import EndedJob
 from jobworker_lib.status import State
 
 if TYPE_CHECKING:
@@ -170,6 +171,34 @@ def id_of_request(db: sqlite3.Connection, owner: str, request_id: str) -> str | 
     """The job that the owner started with a request id."""
     row = db.execute("SELECT id FROM jobs WHERE owner = ? AND request_id = ?", (owner, request_id)).fetchone()
     return row[0] if row else None
+
+
+def unmeasured(db: sqlite3.Connection, most: int) -> list[str]:
+    """Ended jobs of which nobody has noted yet what they take on the disk."""
+    text = "SELECT id FROM jobs WHERE told = 1 AND bytes IS NULL LIMIT ?"
+    return [job_id for (job_id,) in db.execute(text, (most,))]
+
+
+def set_bytes(db: sqlite3.Connection, sizes: Mapping[str, int]) -> None:
+    """Note what jobs take on the disk, by their ids."""
+    db.executemany("UPDATE jobs SET bytes = ? WHERE id = ?", [(size, job_id) for job_id, size in sizes.items()])
+
+
+def ended_jobs(db: sqlite3.Connection) -> tuple[int, int]:
+    """How many ended jobs there are, and what they take on the disk."""
+    text = "SELECT count(*), total(bytes) FROM jobs WHERE ended_ns IS NOT NULL"
+    count, size = db.execute(text).fetchone()
+    return count, int(size)
+
+
+def next_ended(db: sqlite3.Connection, after: EndedJob | None, most: int) -> list[EndedJob]:
+    """The ended jobs after one of them, the first to end first."""
+    text = (
+        "SELECT id, ended_ns, coalesce(bytes, 0) FROM jobs WHERE ended_ns IS NOT NULL AND (ended_ns, id) > (?, ?)"
+        " ORDER BY ended_ns, id LIMIT ?"
+    )
+    begin = (after.ended_ns, after.id) if after else (-1, "")
+    return [EndedJob(*row) for row in db.execute(text, (*begin, most))]
 
 
 def _row(job: Indexed, *, told: bool) -> tuple[object, ...]:

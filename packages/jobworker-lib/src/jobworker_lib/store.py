@@ -20,6 +20,7 @@ from jobworker_lib.index import Index
 from jobworker_lib.index_rows import Indexed
 from jobworker_lib.queue import admission, waiting_jobs
 from jobworker_lib.queue.client import KeeperClient
+from jobworker_lib.retention import write_retention
 from jobworker_lib.status import JobStatus, State
 from jobworker_lib.upkeep import Upkeep
 from jobworker_lib.version import check_version
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from jobworker_lib.bounds import Bounds
     from jobworker_lib.index_schema import Query
+    from jobworker_lib.retention import Retention
     from jobworker_lib.spec import JobSpec
 
 _HIDDEN_NEW = ".new-"
@@ -210,6 +212,13 @@ class Store:
             self.bounds.write(bounds)
         except OSError as error:
             raise StateDirectoryError(f"the bounds can't be written to {self.path}: {error.strerror}") from error
+
+    def set_retention(self, retention: Retention) -> None:
+        """Let another retention hold. StateDirectoryError where it can't be written down."""
+        try:
+            write_retention(self.path, retention)
+        except OSError as error:
+            raise StateDirectoryError(f"the retention can't be written to {self.path}: {error.strerror}") from error
 
     def _publish(self, spec: JobSpec, hidden: JobDirectory) -> str | None:
         """Tell of a new job, then show its directory; or, doing neither, the id of the job of the same request.

@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from jobworker_lib.watcher import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import os
+    from collections.abc import Callable, Iterable
 
     from jobworker_lib.core import Core
 
 T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """A directory to watch."""
+
+    path: str | os.PathLike[str]
+    change: Change
+    note: Callable[[], None] | None = None
+    """Is called at each change, before the poll is."""
 
 
 def until(
@@ -28,24 +38,39 @@ def until(
     """Block until ``poll`` gives something; it is asked again at each such change of the job."""
     if (found := poll()) is not None:
         return found
-    changed = threading.Event()
-    deadline = None if timeout is None else time.monotonic() + timeout
-    with core.watcher.watch(core.directory(job_id), change, changed.set):
-        for pause in core.watcher.pauses():
-            changed.clear()
-            if (found := poll()) is not None:
-                return found
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError(f"job {job_id} has not ended after {timeout} seconds")
-            changed.wait(pause if left is None else min(pause, left))
-    raise AssertionError("unreachable: pauses never end")
+    places = [Place(core.directory(job_id).path, change)]
+    return block(core, places, poll, timeout=timeout, late=f"job {job_id} has not ended")
 
 
 async def until_async(core: Core, job_id: str, poll: Callable[[], T | None], change: Change = Change.STATE) -> T:
     """Wait until ``poll`` gives something; it is asked again at each such change of the job."""
     if (found := poll()) is not None:
         return found
+    return await block_async(core, [Place(core.directory(job_id).path, change)], poll)
+
+
+def block(
+    core: Core, places: Iterable[Place], poll: Callable[[], T | None], *, timeout: float | None = None, late: str = ""
+) -> T:
+    """Block until ``poll`` gives something. TimeoutError, which says what is ``late``, after ``timeout`` seconds."""
+    changed = threading.Event()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with ExitStack() as watches:
+        for place in places:
+            watches.enter_context(core.watcher.watch(place.path, place.change, _waking(place, changed.set)))
+        for pause in core.watcher.pauses():
+            changed.clear()
+            if (found := poll()) is not None:
+                return found
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError(f"{late} after {timeout} seconds")
+            changed.wait(pause if left is None else min(pause, left))
+    raise AssertionError("unreachable: pauses never end")
+
+
+async def block_async(core: Core, places: Iterable[Place], poll: Callable[[], T | None]) -> T:
+    """Wait until ``poll`` gives something."""
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -53,7 +78,9 @@ async def until_async(core: Core, job_id: str, poll: Callable[[], T | None], cha
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(changed.set)
 
-    with core.watcher.watch(core.directory(job_id), change, wake):
+    with ExitStack() as watches:
+        for place in places:
+            watches.enter_context(core.watcher.watch(place.path, place.change, _waking(place, wake)))
         for pause in core.watcher.pauses():
             changed.clear()
             if (found := poll()) is not None:
@@ -62,3 +89,15 @@ async def until_async(core: Core, job_id: str, poll: Callable[[], T | None], cha
                 async with asyncio.timeout(pause):
                     await changed.wait()
     raise AssertionError("unreachable: pauses never end")
+
+
+def _waking(place: Place, wake: Callable[[], None]) -> Callable[[], None]:
+    note = place.note
+    if note is None:
+        return wake
+
+    def note_and_wake() -> None:
+        note()
+        wake()
+
+    return note_and_wake

@@ -1,4 +1,4 @@
-"""Wakes those who wait for a job directory to change.
+"""Wakes those who wait for a job directory to change, or for events.
 
 One inotify instance and one thread for all jobs of an engine (the kernel allows few instances a user). Output is
 watched only where somebody waits for it, so that a job that prints much costs those nothing who wait for its end. Where
@@ -17,13 +17,13 @@ from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
 from jobworker_lib import libc
-from jobworker_lib.directory import EXIT, STARTED, JobDirectory
+from jobworker_lib.directory import EXIT, STARTED
 from jobworker_lib.filesystem import is_network_filesystem
 
 _EVENT = struct.Struct("iIII")
 _READ_BYTES = 64 << 10
 _STATE_MASK = libc.IN_MOVED_TO | libc.IN_DELETE_SELF | libc.IN_ONLYDIR  # records are renamed into place
-_OUTPUT_MASK = _STATE_MASK | libc.IN_MODIFY
+_GROWTH_MASK = _STATE_MASK | libc.IN_MODIFY
 _STATE_NAMES = frozenset(name.encode() for name in (STARTED, EXIT))
 _INDEX_SUFFIX = b".index"
 _RECHECK_SECONDS = 1.0
@@ -40,10 +40,12 @@ class Change(Enum):
     """The job was started, has ended, or is deleted."""
     OUTPUT = auto()
     """There is more output; or its state changed, for then there may be no more."""
+    EVENTS = auto()
+    """There are more events; the directory is the event log's."""
 
 
 class Watcher:
-    """Calls back when a job directory changes; safe to use from any thread."""
+    """Calls back when a directory changes; safe to use from any thread."""
 
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
@@ -68,7 +70,7 @@ class Watcher:
             pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 
     @contextmanager
-    def watch(self, directory: JobDirectory, change: Change, wake: Wake) -> Iterator[None]:
+    def watch(self, directory: str | os.PathLike[str], change: Change, wake: Wake) -> Iterator[None]:
         """Call ``wake``, from another thread, at every such change, until the block ends."""
         waiter = (change, wake)
         watch = self._add(directory, waiter)
@@ -90,13 +92,13 @@ class Watcher:
         if inotify >= 0:
             os.close(inotify)
 
-    def _add(self, directory: JobDirectory, waiter: tuple[Change, Wake]) -> int | None:
-        mask = _OUTPUT_MASK if waiter[0] is Change.OUTPUT else _STATE_MASK
+    def _add(self, directory: str | os.PathLike[str], waiter: tuple[Change, Wake]) -> int | None:
+        mask = _STATE_MASK if waiter[0] is Change.STATE else _GROWTH_MASK
         with self._lock:
             if self._inotify < 0:
                 return None
             try:
-                watch = libc.inotify_add_watch(self._inotify, str(directory.path), mask | libc.IN_MASK_ADD)
+                watch = libc.inotify_add_watch(self._inotify, os.fspath(directory), mask | libc.IN_MASK_ADD)
             except OSError:  # deleted meanwhile, or no watch left: the waiter looks again by itself
                 return None
             self._wakes.setdefault(watch, []).append(waiter)
@@ -107,7 +109,7 @@ class Watcher:
                 self._thread.start()
             return watch
 
-    def _remove(self, watch: int, directory: JobDirectory, waiter: tuple[Change, Wake]) -> None:
+    def _remove(self, watch: int, directory: str | os.PathLike[str], waiter: tuple[Change, Wake]) -> None:
         with self._lock:
             waiters = self._wakes.get(watch)
             if not waiters:  # the directory is deleted
@@ -120,8 +122,8 @@ class Watcher:
             with suppress(OSError):  # the directory is just being deleted
                 if not waiters:
                     libc.inotify_rm_watch(self._inotify, watch)
-                elif all(change is not Change.OUTPUT for change, _ in waiters):
-                    libc.inotify_add_watch(self._inotify, str(directory.path), _STATE_MASK)
+                elif all(change is Change.STATE for change, _ in waiters):
+                    libc.inotify_add_watch(self._inotify, os.fspath(directory), _STATE_MASK)
 
     def _dispatch(self, inotify: int) -> None:
         while True:
@@ -145,6 +147,6 @@ class Watcher:
                 woken.update(wake for _, wake in self._wakes.pop(watch, ()))
             elif name in _STATE_NAMES or not name:
                 woken.update(wake for _, wake in self._wakes.get(watch, ()))
-            elif name.endswith(_INDEX_SUFFIX):
-                woken.update(wake for change, wake in self._wakes.get(watch, ()) if change is Change.OUTPUT)
+            elif name.endswith(_INDEX_SUFFIX) or name.isdigit():
+                woken.update(wake for change, wake in self._wakes.get(watch, ()) if change is not Change.STATE)
         return woken

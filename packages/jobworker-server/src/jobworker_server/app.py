@@ -29,7 +29,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, tls)
     async with (
-        aio.Engine(settings.state_dir, bounds=settings.bounds) as engine,
+        aio.Engine(settings.state_dir, bounds=settings.bounds, retention=settings.retention) as engine,
         Server(engine, tls, settings.listen) as server,
     ):
         _log.info("listening on %s", server.address)

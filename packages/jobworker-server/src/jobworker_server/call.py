@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from jobworker.v1.worker_service_pb2 import ListJobsRequest, WatchRequest
 from jobworker_lib import JobNotFoundError, aio
 from jobworker_server.errors import InvalidRequestError
 from jobworker_server.identity import Identity
@@ -58,6 +59,12 @@ class Call:
         except JobNotFoundError:
             pass
         raise JobNotFoundError(job_id)
+
+    def owner_of(self, request: ListJobsRequest | WatchRequest) -> str | None:
+        """Whose jobs are asked for; None: everyone's."""
+        if request.owner:
+            return request.owner
+        return None if request.all_owners and self.scope is Scope.ANY else self.caller.name
 
     async def change(self, event: str, job: aio.Job, work: Coroutine[object, object, T]) -> T:
         """Do ``work`` to ``job`` to its end, and log it as ``event``, also when the caller goes away meanwhile."""

@@ -58,6 +58,20 @@ def _command(
     max_queued: Annotated[
         str | None, typer.Option(metavar="N", help="Most jobs that wait for their turn. Default: no bound.")
     ] = None,
+    retention_age: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How long ended jobs are kept, such as 12h, or none. Default: 30d."),
+    ] = None,
+    retention_jobs: Annotated[
+        str | None, typer.Option(metavar="N", help="Most ended jobs that are kept, or none. Default: 10000.")
+    ] = None,
+    retention_bytes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most that ended jobs take on the disk, or none. Default: 10G, and a tenth of the filesystem.",
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A configuration file, in YAML.")] = None,
     version: Annotated[  # noqa: ARG001  typer acts on it by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
@@ -73,6 +87,7 @@ def _command(
         "listen": listen, "certs": certs, "ca": ca, "cert": cert, "key": key, "state_dir": state_dir,
         "max_running": max_running, "max_running_per_owner": max_running_per_owner,
         "when_full": when_full, "max_queued": max_queued,
+        "retention_age": retention_age, "retention_jobs": retention_jobs, "retention_bytes": retention_bytes,
     }  # fmt: skip
     try:
         settings = resolve(flags, os.environ, config)

@@ -10,6 +10,8 @@ from pathlib import Path
 import yaml
 
 from jobworker_lib.bounds import WHEN_FULL, Bounds, WhenFull
+from jobworker_lib.retention import Retention
+from jobworker_server import retention_setting
 from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
 from jobworker_server.listening import Address
@@ -29,6 +31,10 @@ _KEYS = {
 """The settings, by their keys in the configuration file."""
 
 _DEFAULTS = {"listen": "localhost:50051", "certs": "certs", "when_full": "queue"}
+_RETENTION = "retention"
+_RETENTION_PARSERS = dict(
+    zip(retention_setting.NAMES, (retention_setting.age, retention_setting.jobs, retention_setting.size), strict=True)
+)
 _NUMBERS = ("max_running", "max_running_per_owner", "max_queued")
 _FILES_OF_CERTS = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key"}
 
@@ -43,6 +49,8 @@ class Settings:
     """Where jobs are kept; None: ``$XDG_STATE_HOME/jobworker``."""
     bounds: Bounds = field(default_factory=Bounds)
     """How many jobs may run at once."""
+    retention: Retention = field(default_factory=Retention)
+    """Which ended jobs are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
             when_full=_when_full(layers),
             queued=_count(layers, "max_queued", least=0),
         ),
+        retention=retention_setting.retention(*(_retained(layers, name) for name in retention_setting.NAMES)),
     )
 
 
@@ -116,6 +125,19 @@ def _when_full(layers: list[_Layer]) -> WhenFull:
     raise ConfigError(f"{_origin(layer, 'when_full')}: expected {' or '.join(WHEN_FULL)}")
 
 
+def _retained(layers: list[_Layer], name: str) -> str | None:
+    """A bound on what is kept, as it is given; None where nobody gives one."""
+    layer = next(_with(layers, name), None)
+    if layer is None:
+        return None
+    text = layer.values[name].lower()
+    try:
+        _RETENTION_PARSERS[name](text)
+    except ValueError as error:
+        raise ConfigError(f"{_origin(layer, name)}: {error}, not {text!r}") from None
+    return text
+
+
 def _credential_file(layers: list[_Layer], name: str) -> Path:
     """The file itself where the first layer that knows has it, otherwise the one of that name in its directory."""
     layer = next(_with(layers, name, "certs"))
@@ -131,6 +153,9 @@ def _origin(layer: _Layer, name: str) -> str:
 def _file_layer(path: Path) -> _Layer:
     values: dict[str, str] = {}
     for key, value in _read(path).items():
+        if key == _RETENTION:
+            values |= _retention_of_file(path, value)
+            continue
         if key not in _KEYS:
             raise ConfigError(f"{path}: there is no setting {key!r}; {_nearest(str(key))}")
         name = _KEYS[key]
@@ -141,6 +166,13 @@ def _file_layer(path: Path) -> _Layer:
         else:
             raise ConfigError(f"{path}: {key} must be {'a number' if name in _NUMBERS else 'text; put it in quotes'}")
     return _Layer(values, f"{path}".replace("{", "{{").replace("}", "}}") + ": {name}", path.parent)
+
+
+def _retention_of_file(path: Path, value: object) -> dict[str, str]:
+    names = {name.removeprefix("retention_"): name for name in retention_setting.NAMES}
+    if not isinstance(value, dict) or not value.keys() <= names.keys():
+        raise ConfigError(f"{path}: {_RETENTION} must hold {', '.join(names)}, such as retention: {{age: 30d}}")
+    return {names[key]: str(bound).lower() for key, bound in value.items()}
 
 
 def _read(path: Path) -> dict[object, object]:
@@ -160,6 +192,6 @@ def _read(path: Path) -> dict[object, object]:
 
 
 def _nearest(key: str) -> str:
-    by_lower_case = {right.lower(): right for right in _KEYS}
+    by_lower_case = {right.lower(): right for right in (*_KEYS, _RETENTION)}
     near = difflib.get_close_matches(key.lower(), by_lower_case, n=1, cutoff=0.5)
-    return f"did you mean {by_lower_case[near[0]]!r}?" if near else f"there are {', '.join(_KEYS)}"
+    return f"did you mean {by_lower_case[near[0]]!r}?" if near else f"there are {', '.join([*_KEYS, _RETENTION])}"

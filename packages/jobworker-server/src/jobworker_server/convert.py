@@ -11,7 +11,19 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2
-from jobworker_lib import Attempt, Chunk, JobStatus, Limits, OutputLimit, Reason, RestartPolicy, State, TerminalSize
+from jobworker_lib import (
+    Attempt,
+    Chunk,
+    Event,
+    EventType,
+    JobStatus,
+    Limits,
+    OutputLimit,
+    Reason,
+    RestartPolicy,
+    State,
+    TerminalSize,
+)
 from jobworker_server.errors import InvalidRequestError
 
 STATES = {
@@ -40,6 +52,13 @@ _ASKED_ACTIONS: dict[int, Literal["stop", "drop_oldest"]] = {
     job_pb2.OUTPUT_LIMIT_ACTION_UNSPECIFIED: "stop",
     job_pb2.OUTPUT_LIMIT_ACTION_STOP: "stop",
     job_pb2.OUTPUT_LIMIT_ACTION_DROP_OLDEST: "drop_oldest",
+}
+EVENT_TYPES = {
+    EventType.CREATED: worker_service_pb2.EVENT_TYPE_CREATED,
+    EventType.STARTED: worker_service_pb2.EVENT_TYPE_STARTED,
+    EventType.OUTPUT_TRUNCATED: worker_service_pb2.EVENT_TYPE_OUTPUT_TRUNCATED,
+    EventType.ENDED: worker_service_pb2.EVENT_TYPE_ENDED,
+    EventType.DELETED: worker_service_pb2.EVENT_TYPE_DELETED,
 }
 STREAMS = {"stdout": output_pb2.OUTPUT_STREAM_STDOUT, "stderr": output_pb2.OUTPUT_STREAM_STDERR}
 
@@ -78,6 +97,13 @@ def job_message(status: JobStatus) -> job_pb2.Job:
         priority=status.priority,
         restart=_restart_message(status.restart),
         attempts=map(_attempt_message, status.attempts),
+    )
+
+
+def event_message(event: Event, job: job_pb2.Job | None) -> worker_service_pb2.Event:
+    """An event as the API tells of it."""
+    return worker_service_pb2.Event(
+        type=EVENT_TYPES[event.type], time=_timestamp(event.time_ns), job_id=event.job_id, job=job, cursor=event.cursor
     )
 
 

@@ -8,7 +8,7 @@ import grpc
 
 from jobworker.v1 import worker_service_pb2
 from jobworker_server.gate import Gate, Rpc
-from jobworker_server.rpc import attach, list, logs, rm, signal, start, status, stop, update, wait
+from jobworker_server.rpc import attach, list, logs, rm, signal, start, status, stop, update, wait, watch
 
 NAME = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
 
@@ -23,6 +23,7 @@ RPCS: Mapping[str, Rpc] = {
     "Delete": rm.RPC,
     "Attach": attach.RPC,
     "Update": update.RPC,
+    "Watch": watch.RPC,
 }
 
 

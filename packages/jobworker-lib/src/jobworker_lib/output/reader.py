@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -50,6 +52,9 @@ class OutputReader:
         self._record = 0
         self._records_at_once = _FEWEST_RECORDS
         self._gap: Gap | None = None
+        self._hold = -1
+        with suppress(FileNotFoundError):  # deleted just now
+            self._hold = directory.hold()
 
     def begin(self) -> None:
         """Find out where to begin and to end, by what is there now; the first batch does it otherwise.
@@ -91,6 +96,12 @@ class OutputReader:
 
     def close(self) -> None:
         """Let go of the files."""
+        self._leave()
+        if self._hold >= 0:
+            os.close(self._hold)
+            self._hold = -1
+
+    def _leave(self) -> None:
         if self._segment:
             self._segment.close()
         self._segment = None
@@ -119,7 +130,7 @@ class OutputReader:
             # The next segment was begun after the last record of this one: what is not here now will never be.
             if records := self._records_of(segment):
                 return records
-            self.close()
+            self._leave()
             if self._offset < following:
                 self._skip_to(following)
         return []

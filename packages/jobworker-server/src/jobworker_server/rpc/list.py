@@ -20,7 +20,7 @@ _STATES = {number: state for state, number in convert.STATES.items()}
 
 
 async def _list(call: Call, request: ListJobsRequest) -> ListJobsResponse:
-    owner = _owner(call, request)
+    owner = call.owner_of(request)
     if owner is not None and call.scope is not Scope.ANY and owner != call.caller.name:
         return ListJobsResponse()
     states = _states(request.states)
@@ -38,13 +38,6 @@ async def _list(call: Call, request: ListJobsRequest) -> ListJobsResponse:
         if size == 1 or response.ByteSize() <= convert.LARGEST_LIST_OF_JOBS:
             return response
         size //= 2
-
-
-def _owner(call: Call, request: ListJobsRequest) -> str | None:
-    """Whose jobs are asked for; None: everyone's."""
-    if request.owner:
-        return request.owner
-    return None if request.all_owners and call.scope is Scope.ANY else call.caller.name
 
 
 def _page_size(size: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from jobworker.v1.worker_service_pb2 import WaitRequest, WaitResponse
@@ -20,7 +19,7 @@ async def _wait(call: Call, request: WaitRequest) -> WaitResponse:
     if not 1 <= len(request.job_ids) <= _MOST_JOBS:
         raise InvalidRequestError("job_ids", f"give 1 to {_MOST_JOBS} ids")
     jobs = [await call.job(job_id) for job_id in request.job_ids]
-    await _until_ended(jobs, asyncio.FIRST_COMPLETED if request.any else asyncio.FIRST_EXCEPTION)
+    await call.engine.wait(jobs, any=request.any)
     return await _those_ended(jobs)
 
 
@@ -37,18 +36,6 @@ async def _those_ended(jobs: Sequence[aio.Job]) -> WaitResponse:
                 break
             response.jobs.append(message)
     return response
-
-
-async def _until_ended(jobs: Sequence[aio.Job], return_when: str) -> None:
-    waits = [asyncio.create_task(job.wait()) for job in jobs]
-    try:
-        done, _ = await asyncio.wait(waits, return_when=return_when)
-        for wait in done:
-            wait.result()  # raises, where a job was deleted meanwhile
-    finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
 
 
 RPC = Unary(Operation.WAIT, WaitRequest, _wait)

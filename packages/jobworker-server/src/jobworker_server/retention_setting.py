@@ -1,0 +1,50 @@
+"""Which ended jobs a server keeps, as its settings say it."""
+
+from __future__ import annotations
+
+import re
+
+from jobworker_lib.retention import Retention
+
+NAMES = ("retention_age", "retention_jobs", "retention_bytes")
+
+_NONE = "none"
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-zA-Z]*)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def age(text: str) -> float | None:
+    """Seconds of such as ``30d``, ``12h`` and ``none``. ValueError for what is none of it."""
+    return None if text == _NONE else _quantity(text, _SECONDS, "a time such as 30d, 12h or 90m")
+
+
+def jobs(text: str) -> int | None:
+    """A number of jobs, or ``none``. ValueError for what is neither."""
+    if text != _NONE and not (text.isascii() and text.isdigit()):
+        raise ValueError("expected a number of jobs, or none")
+    return None if text == _NONE else int(text)
+
+
+def size(text: str) -> int | None:
+    """Bytes of such as ``10G`` and ``none``. ValueError for what is none of it."""
+    return None if text == _NONE else int(_quantity(text, _BYTES, "a size such as 10G or 500M"))
+
+
+def retention(age_text: str | None, jobs_text: str | None, bytes_text: str | None) -> Retention:
+    """What is kept; the default where nothing is said. A number of bytes that is said stands alone."""
+    default = Retention()
+    return Retention(
+        age=default.age if age_text is None else age(age_text),
+        jobs=default.jobs if jobs_text is None else jobs(jobs_text),
+        bytes=default.bytes if bytes_text is None else size(bytes_text),
+        share=default.share if bytes_text is None else None,
+    )
+
+
+def _quantity(text: str, units: dict[str, int], expected: str) -> float:
+    match = _NUMBER.fullmatch(text)
+    unit = match[2].lower().removesuffix("ib") if match else ""
+    if match is None or unit not in units:
+        raise ValueError(f"expected {expected}, or none")
+    return float(match[1]) * units[unit]
