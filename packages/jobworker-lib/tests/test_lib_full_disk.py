@@ -154,6 +154,8 @@ def test_output_leaves_the_reserve_and_goes_on_when_there_is_more(disk: Path) ->
         with pytest.raises(TimeoutError):
             job.wait(timeout=1)
         assert 700_000 < free_bytes(disk) < 1_100_000
+        complaint = f"the output of job {job.id} waits: less space is free than the reserve\n"
+        assert (disk / "state" / "engine.log").read_text() == complaint
         assert engine.run(["echo", "short jobs go on"]).stdout == b"short jobs go on\n"
         ballast.unlink()
         assert job.wait().exit_code == 0

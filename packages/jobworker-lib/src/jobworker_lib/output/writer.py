@@ -27,6 +27,7 @@ class OutputWriter:
     """
 
     def __init__(self, directory: JobDirectory, limit: OutputLimit | None = None) -> None:
+        self._directory = directory
         self._most = limit.bytes if limit and limit.action == "stop" else None
         self._row = SegmentRow(directory, limit.bytes if limit and limit.action == "drop_oldest" else None)
         self._reserve = Reserve(directory)
@@ -38,6 +39,11 @@ class OutputWriter:
         self._record = b""
         self._last_ns = 0
         self._can_splice = True
+
+    @property
+    def job_id(self) -> str:
+        """The name of the job's directory."""
+        return os.path.basename(os.path.realpath(self._directory.path))
 
     @property
     def size(self) -> int:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import select
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Capture:
         self._enlarged: set[int] = set()
         self.retry_at: float | None = None
         """When to try again, by the monotonic clock; None while the log takes what comes."""
+        self._has_complained = False
         for pipe in pipes:
             poller.register(pipe, select.POLLIN)
 
@@ -40,15 +42,15 @@ class Capture:
         """Take what a pipe holds."""
         try:
             self._move(pipe)
-        except OSError:
-            self._pause()
+        except OSError as error:
+            self._pause(error)
 
     def retry(self) -> None:
         """Try again to write, after a pause."""
         try:
             self._writer.flush()
-        except OSError:
-            self._pause()
+        except OSError as error:
+            self._pause(error)
             return
         self.retry_at = None
         for pipe in self._streams:
@@ -64,8 +66,8 @@ class Capture:
                 while pipe in self._streams and self._move(pipe, use_reserve=True):
                     pass
             self._writer.flush()
-        except OSError:
-            self._pause()
+        except OSError as error:
+            self._pause(error)
             return False
         for pipe in list(self._streams):
             self._close(pipe)
@@ -77,6 +79,7 @@ class Capture:
             moved = self._writer.move(pipe, self._streams[pipe], use_reserve=use_reserve)
         except BlockingIOError:
             return False
+        self._has_complained = False
         if not moved:
             self._close(pipe)
         elif moved >= _DEFAULT_PIPE_BYTES and pipe not in self._enlarged:
@@ -91,11 +94,19 @@ class Capture:
         except OSError:
             return  # this user's share is used up; the pipe stays as it is
 
-    def _pause(self) -> None:
+    def _pause(self, error: OSError) -> None:
         if self.retry_at is None:
             for pipe in self._streams:
                 self._poller.unregister(pipe)
         self.retry_at = time.monotonic() + _RETRY_SECONDS
+        self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        """Say once why the job waits, in the engine's log; past Python's buffers, for that may be on the full disk."""
+        if not self._has_complained:
+            self._has_complained = True
+            with suppress(OSError):
+                os.write(2, f"the output of job {self._writer.job_id} waits: {error.strerror}\n".encode())
 
     def _close(self, pipe: int) -> None:
         del self._streams[pipe]
