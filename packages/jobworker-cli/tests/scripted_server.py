@@ -68,6 +68,9 @@ class ScriptedService(WorkerServiceServicer):
     def Attach(self, requests: Iterator[api.AttachRequest], context: grpc.ServicerContext) -> Iterator[Any]:
         yield from self._answer("Attach", requests, context, self._attach)
 
+    def Watch(self, request: api.WatchRequest, context: grpc.ServicerContext) -> Iterator[Any]:
+        yield from self._answer("Watch", request, context, lambda *_: iter(()))
+
     def requests_of(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
 
