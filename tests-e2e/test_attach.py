@@ -111,8 +111,8 @@ def test_a_job_that_has_enough_ends_an_endless_input(cli: Cli) -> None:
 
 
 def test_a_terminal_without_a_user_is_fed_from_a_pipe(cli: Cli) -> None:
-    done = fed(cli, "run", "-it", "sh", "-c", "stty size; cat", stdin=b"typed\n")
-    assert (done.returncode, done.stdout) == (0, b"24 80\r\ntyped\r\ntyped\r\n"), done
+    done = fed(cli, "run", "-it", *sh('read line; echo "got $line"; stty size; cat'), stdin=b"typed\n")
+    assert (done.returncode, done.stdout) == (0, b"typed\r\ngot typed\r\n24 80\r\n"), done
 
 
 def test_a_terminal_without_stdin_is_only_watched(cli: Cli) -> None:

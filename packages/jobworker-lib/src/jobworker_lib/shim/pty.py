@@ -13,7 +13,7 @@ from jobworker_lib.terminal import TerminalSize
 
 _IUTF8 = 0x4000
 """Erasing removes a whole character of UTF-8, not a byte (termios(3)); the module termios has no name for it."""
-_REDRAW_SECONDS = 0.1
+_REDRAW_SECONDS = 0.2
 """How long a size is wrong on purpose: long enough for a program to see it."""
 
 
