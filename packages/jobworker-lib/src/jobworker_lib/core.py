@@ -86,7 +86,7 @@ class Core:
             raise EngineError("the engine is closed")
         spec = JobSpec.make(argv, **options)
         require_enforceable(spec.limits)
-        created = self._store.create(spec)
+        created = self._store.acceptance.create(spec)
         if isinstance(created, str):
             return created
         directory, lock = created

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobworker_lib import index_rows, lost, scan, status_json
+from jobworker_lib.acceptance import Acceptance
 from jobworker_lib.bounds import BoundsFile
-from jobworker_lib.directory import DIRECTORY_MODE, QUEUED, SPEC, ExitRecord, JobDirectory
+from jobworker_lib.directory import DIRECTORY_MODE, ExitRecord, JobDirectory
 from jobworker_lib.errors import EngineError, JobNotFoundError, JobRunningError, StateDirectoryError
 from jobworker_lib.events import log
-from jobworker_lib.events.event import Event, EventType
 from jobworker_lib.index import Index
 from jobworker_lib.index_rows import Indexed
-from jobworker_lib.queue import admission, waiting_jobs
+from jobworker_lib.queue import waiting_jobs
 from jobworker_lib.queue.client import KeeperClient
 from jobworker_lib.retention import write_retention
 from jobworker_lib.status import JobStatus, State
@@ -26,7 +24,6 @@ from jobworker_lib.upkeep import Upkeep
 from jobworker_lib.version import check_version
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
 
     from jobworker_lib.bounds import Bounds
@@ -47,7 +44,7 @@ def default_state_dir() -> Path:
 
 
 class Store:
-    """Finds, creates and removes jobs; needs no process of its own, and any number may be open on one directory."""
+    """Finds and removes jobs; needs no process of its own, and any number may be open on one directory."""
 
     def __init__(self, state_dir: str | os.PathLike[str] | None) -> None:
         """Open the directory; it is made where it is missing.
@@ -65,41 +62,9 @@ class Store:
         self.index = Index(self.path, self._all_jobs, self._spec)
         self.bounds = BoundsFile(self.path)
         self.keeper = KeeperClient(self.path)
+        self.acceptance = Acceptance(self)
         self.upkeep = Upkeep(self)
         self.upkeep.sweep()
-
-    def create(self, spec: JobSpec) -> tuple[JobDirectory, int] | str:
-        """Make a job's directory: it, and a descriptor with its supervisor's lock.
-
-        Where there is nothing to be started now, the id of a job: of the one that the same owner started with the same
-        request id, or of the new one, which is queued.
-
-        Raises:
-            QuotaExceededError: as many jobs run, and wait, as may.
-        """
-        hidden = JobDirectory(self.new / spec.id)
-        os.mkdir(hidden.path, DIRECTORY_MODE)
-        lock = -1
-        try:
-            hidden.write(SPEC, spec.to_json())
-            lock = os.open(hidden.file(SPEC), os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            known = self._publish(spec, hidden)
-        except BaseException:
-            self._withdraw(spec, hidden)
-            if lock >= 0:
-                os.close(lock)
-            raise
-        if known is not None:
-            os.close(lock)
-            shutil.rmtree(hidden.path)
-            return known
-        directory = JobDirectory(self.jobs / spec.id)
-        if directory.is_queued():
-            os.close(lock)
-            self.keeper.tend()
-            return spec.id
-        return directory, lock
 
     def directory(self, job_id: str) -> JobDirectory:
         """The job's directory. JobNotFoundError where there is none."""
@@ -150,7 +115,7 @@ class Store:
         if not lost.may_be_resumed(directory):
             return lost.make_lost(directory)
         with suppress(EngineError):  # a full disk: whoever looks next tries again
-            self.index.transact(lambda db: self._queue(db, directory))
+            self.index.transact(lambda db: self.acceptance.queue(db, directory))
             self.keeper.tend()
         return None
 
@@ -219,56 +184,6 @@ class Store:
             write_retention(self.path, retention)
         except OSError as error:
             raise StateDirectoryError(f"the retention can't be written to {self.path}: {error.strerror}") from error
-
-    def _publish(self, spec: JobSpec, hidden: JobDirectory) -> str | None:
-        """Tell of a new job, then show its directory; or, doing neither, the id of the job of the same request.
-
-        Should this process die in between, whoever looks for the job that was told of finds it under ``new``.
-        """
-        request_id, bounds = spec.request_id, self.bounds.read()
-        if request_id is None and not bounds.exist:
-            self._show(spec, hidden, State.STARTING)
-            return None
-
-        if bounds.exist:
-            self.upkeep.look()  # who has just seen a job's end need not wait for its being told
-
-        def add(db: sqlite3.Connection) -> str | None:
-            known = request_id and index_rows.id_of_request(db, spec.owner, request_id)
-            if known and known != spec.id:
-                return known
-            if index_rows.owner_of(db, spec.id) is None:  # else the index was made anew while the job was added
-                state = admission.admit(db, spec, bounds)
-                index_rows.add(db, Indexed.of(spec, state))
-                if state is State.QUEUED:
-                    self._queue(db, hidden)
-                self._show(spec, hidden, state)
-            return None
-
-        return self.index.transact(add)
-
-    def _queue(self, db: sqlite3.Connection, directory: JobDirectory) -> None:
-        """Let a job wait for its turn; the caller holds its lock."""
-        self.keeper.mark()
-        directory.write(QUEUED, {"queued_ns": time.time_ns()})
-        index_rows.set_state(db, directory.path.name, State.QUEUED)
-
-    def _show(self, spec: JobSpec, hidden: JobDirectory, state: State) -> None:
-        event = Event(type=EventType.CREATED, job_id=spec.id, time_ns=spec.created_ns, owner=spec.owner, state=state)
-        try:
-            log.append(self.events, event)
-        except FileNotFoundError:  # it was removed by hand
-            log.prepare(self.events)
-            log.append(self.events, event)
-        os.rename(hidden.path, self.jobs / spec.id)
-
-    def _withdraw(self, spec: JobSpec, hidden: JobDirectory) -> None:
-        """Undo what there is of a job that can't be made; the caller holds its lock."""
-        with suppress(OSError, EngineError):
-            with suppress(FileNotFoundError):
-                os.rename(self.jobs / spec.id, hidden.path)
-            os.rename(hidden.path, self.deleted / spec.id)
-            self.upkeep.clear(self.deleted / spec.id)
 
     def _spec(self, job_id: str) -> JobSpec | None:
         """The spec of a job that the log tells of, wherever it is."""
