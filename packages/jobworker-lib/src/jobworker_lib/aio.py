@@ -16,8 +16,7 @@ from jobworker_lib.errors import JobworkerError
 from jobworker_lib.page import Page
 from jobworker_lib.retention import AS_BEFORE
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
-from jobworker_lib.waiting import block_async
-from jobworker_lib.waiting import until_async as _until
+from jobworker_lib.waiting import block_async, until_async
 from jobworker_lib.watch import AsyncWatch
 from jobworker_lib.watcher import Change
 
@@ -68,7 +67,7 @@ class Engine:
     async def start(self, argv: Sequence[Argument], **options: Unpack[StartOptions]) -> Job:
         """As :meth:`jobworker_lib.Engine.start`, with its errors."""
         job_id = await asyncio.to_thread(self._core.start, argv, **options)
-        return Job(self._core, await _until(self._core, job_id, lambda: self._core.poll_started(job_id)))
+        return Job(self._core, await until_async(self._core, job_id, lambda: self._core.poll_started(job_id)))
 
     async def get(self, job_id: str) -> Job:
         """As :meth:`jobworker_lib.Engine.get`, with its errors."""
@@ -155,22 +154,22 @@ class Job:
         """As :meth:`jobworker_lib.Job.wait`."""
         try:
             async with asyncio.timeout(timeout):
-                return await _until(self._core, self.id, lambda: self._core.poll_ended(self.id))
+                return await until_async(self._core, self.id, lambda: self._core.poll_ended(self.id))
         except TimeoutError:
             raise TimeoutError(f"job {self.id} has not ended after {timeout} seconds") from None
 
     async def stop(self, *, grace: float = DEFAULT_GRACE_SECONDS, force: bool = False) -> JobStatus:
         """As :meth:`jobworker_lib.Job.stop`; once asked for, the stop goes on even if this call is cancelled."""
-        await _until(self._core, self.id, lambda: self._core.poll_stop(self.id, grace=grace, force=force))
+        await until_async(self._core, self.id, lambda: self._core.poll_stop(self.id, grace=grace, force=force))
         return await self.wait()
 
     async def signal(self, signal: str | int) -> None:
         """As :meth:`jobworker_lib.Job.signal`."""
-        await _until(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
+        await until_async(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
 
     async def set_timeout(self, timeout: float | None) -> None:
         """As :meth:`jobworker_lib.Job.set_timeout`."""
-        await _until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
+        await until_async(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
 
     async def attach(self, *, watch_only: bool = False, **options: Unpack[OutputOptions]) -> Attachment:
         """As :meth:`jobworker_lib.Job.attach`, with its errors."""
@@ -196,6 +195,6 @@ class Job:
             while True:
                 while not reader.seek():  # noqa: ASYNC110  # it is this loop that does the work
                     await asyncio.sleep(0)  # others are to have their turn
-                if not (batch := await _until(self._core, self.id, reader.next_batch, Change.OUTPUT)):
+                if not (batch := await until_async(self._core, self.id, reader.next_batch, Change.OUTPUT)):
                     return
                 yield batch

@@ -13,8 +13,7 @@ from jobworker_lib.interruption import Uninterrupted
 from jobworker_lib.page import Page
 from jobworker_lib.retention import AS_BEFORE
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
-from jobworker_lib.waiting import block
-from jobworker_lib.waiting import until as _until
+from jobworker_lib.waiting import block, until
 from jobworker_lib.watch import Watch
 from jobworker_lib.watcher import Change
 
@@ -114,7 +113,7 @@ class Engine:
             EngineError: a fault of the engine.
         """
         job_id = self._core.start(argv, **options)
-        return Job(self._core, _until(self._core, job_id, lambda: self._core.poll_started(job_id)))
+        return Job(self._core, until(self._core, job_id, lambda: self._core.poll_started(job_id)))
 
     def get(self, job_id: str) -> Job:
         """The job of this id. InvalidArgumentError for what is no UUID, JobNotFoundError."""
@@ -216,19 +215,19 @@ class Job:
 
     def wait(self, timeout: float | None = None) -> JobStatus:
         """The job, once it has ended. TimeoutError after ``timeout`` seconds, JobNotFoundError."""
-        return _until(self._core, self.id, lambda: self._core.poll_ended(self.id), timeout=timeout)
+        return until(self._core, self.id, lambda: self._core.poll_ended(self.id), timeout=timeout)
 
     def stop(self, *, grace: float = DEFAULT_GRACE_SECONDS, force: bool = False) -> JobStatus:
         """SIGTERM to every process of the job, SIGKILL to what is left after ``grace`` seconds; return when all ended.
 
         ``force`` kills at once. InvalidArgumentError, JobNotRunningError, JobNotFoundError.
         """
-        _until(self._core, self.id, lambda: self._core.poll_stop(self.id, grace=grace, force=force))
+        until(self._core, self.id, lambda: self._core.poll_stop(self.id, grace=grace, force=force))
         return self.wait()
 
     def signal(self, signal: str | int) -> None:
         """Send a signal, such as ``"SIGHUP"``, to the main process. InvalidArgumentError, JobNotRunningError."""
-        _until(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
+        until(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
 
     def set_timeout(self, timeout: float | None) -> None:
         """Change how long the job may run: seconds from its start, or None, for ever.
@@ -236,7 +235,7 @@ class Job:
         Where so much has passed already, it ends at once, as timed out. InvalidArgumentError, JobNotRunningError,
         JobNotFoundError.
         """
-        _until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
+        until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
 
     def attach(self, *, watch_only: bool = False, **options: Unpack[OutputOptions]) -> Attachment:
         """Join the job: write to its standard input or terminal, and see its output.
@@ -275,5 +274,5 @@ class Job:
     def output_batches(self, **options: Unpack[OutputOptions]) -> Iterator[list[Chunk]]:
         """As :meth:`output`, but all that is there at once, at most 1 MiB of data a batch."""
         with self._core.reader(self.id, **options) as reader:
-            while batch := _until(self._core, self.id, reader.next_batch, Change.OUTPUT):
+            while batch := until(self._core, self.id, reader.next_batch, Change.OUTPUT):
                 yield batch
