@@ -69,7 +69,7 @@ class ScriptedService(WorkerServiceServicer):
         yield from self._answer("Attach", requests, context, self._attach)
 
     def Watch(self, request: api.WatchRequest, context: grpc.ServicerContext) -> Iterator[Any]:
-        yield from self._answer("Watch", request, context, lambda *_: iter(()))
+        yield from self._answer("Watch", request, context, self._watch)
 
     def requests_of(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
@@ -87,6 +87,10 @@ class ScriptedService(WorkerServiceServicer):
         begin = int(request.page_token or 0)
         end = begin + (request.page_size or 100)
         return api.ListJobsResponse(jobs=found[begin:end], next_page_token=str(end) if end < len(found) else "")
+
+    def _watch(self, request: api.WatchRequest, _context: grpc.ServicerContext) -> Iterator[api.WatchResponse]:
+        """Where it began, and no more."""
+        yield api.WatchResponse(cursor=request.cursor or "begin")
 
     def _output(self, _request: Any, _context: grpc.ServicerContext) -> Iterator[api.GetOutputResponse]:
         for batch in self.batches:
