@@ -30,25 +30,43 @@ def encode(value: JobStatus) -> str:
 
 def decode(text: str) -> JobStatus:
     """The status that the text was made from."""
-    decoded: JobStatus = _decoder(JobStatus)(json.loads(text))
+    decoded: JobStatus = _dataclass_decoder_of_status()(json.loads(text))
     return decoded
 
 
 @cache
-def _decoder(kind: Any) -> Callable[[Any], Any]:
-    """What makes a value of a type from what JSON made of it."""
+def _dataclass_decoder_of_status() -> Callable[[Any], Any]:
+    return _dataclass_decoder(JobStatus)
+
+
+@cache
+def _decoder(kind: Any) -> Callable[[Any], Any] | None:
+    """What makes a value of a type from what JSON made of it; None where that is the same."""
     if isinstance(kind, types.UnionType):
         inner = _decoder(next(part for part in get_args(kind) if part is not types.NoneType))
-        return lambda value: None if value is None else inner(value)
+        return inner and (lambda value: None if value is None else inner(value))
     if get_origin(kind) is tuple:
-        inner = _decoder(get_args(kind)[0])
-        return lambda value: tuple(map(inner, value))
+        return _tuple_decoder(_decoder(get_args(kind)[0]))
     if kind is datetime:
         return datetime.fromisoformat
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind
     if is_dataclass(kind) and isinstance(kind, type):
-        make: Callable[..., Any] = kind
-        decoders = {name: _decoder(hint) for name, hint in get_type_hints(kind, localns=_NAMES).items()}
-        return lambda value: make(**{name: decoders[name](part) for name, part in value.items()})
-    return lambda value: value
+        return _dataclass_decoder(kind)
+    return None
+
+
+def _tuple_decoder(inner: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    return tuple if inner is None else lambda value: tuple(map(inner, value))
+
+
+def _dataclass_decoder(make: Callable[..., Any]) -> Callable[[Any], Any]:
+    hints = get_type_hints(make, localns=_NAMES)
+    decoders = {name: decoder for name, hint in hints.items() if (decoder := _decoder(hint))}
+
+    def decode_fields(value: dict[str, Any]) -> Any:
+        for name, decoder in decoders.items():
+            value[name] = decoder(value[name])
+        return make(**value)
+
+    return decode_fields

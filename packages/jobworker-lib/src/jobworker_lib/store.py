@@ -195,7 +195,8 @@ class Store:
     def _status_of_row(self, job_id: str, known: str | None) -> JobStatus:
         if known is None:
             return self.status(job_id)
-        self.directory(job_id)
+        if not os.path.exists(f"{self.jobs}/{job_id}"):
+            raise JobNotFoundError(job_id)
         return status_json.decode(known)
 
     def _is_recorded(self, job_id: str) -> bool:
