@@ -28,6 +28,8 @@ _LOCK_FILE = "retention.lock"
 _PERIOD_SECONDS = 60.0
 _LOOK_SECONDS = 2.0
 _BATCH = 200
+_BREATH_SECONDS = 0.02
+"""A pause after each batch, so that nobody notices when very many jobs are looked at for the first time."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,9 +77,12 @@ class Housekeeper:
                     self._store.upkeep.look()
             except (EngineError, OSError) as error:  # such as a full disk, or a directory that was removed
                 _log.warning("jobs can't be looked after: %s", error)
-            with self._changed:
-                if not self._stopping:
-                    self._changed.wait(_LOOK_SECONDS if self._watchers else _PERIOD_SECONDS)
+            self._wait(_LOOK_SECONDS if self._watchers else _PERIOD_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        with self._changed:
+            if not self._stopping:
+                self._changed.wait(seconds)
 
     def _retain(self) -> None:
         """Remove what is not to be kept, unless another engine does just now or did in the last minute."""
@@ -109,6 +114,7 @@ class Housekeeper:
                 with suppress(FileNotFoundError):  # removed just now
                     sizes[job_id] = scan.disk_usage(str(self._store.jobs / job_id))
             self._store.index.transact(lambda db: index_rows.set_bytes(db, sizes))  # noqa: B023 - called at once
+            self._wait(_BREATH_SECONDS)
 
     def _remove(self) -> None:
         retention = read_retention(self._store.path)

@@ -37,6 +37,7 @@ class Upkeep:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._next_look = 0.0
         self._just_ended: dict[str, None] = {}
 
@@ -50,6 +51,10 @@ class Upkeep:
 
     def look(self) -> None:
         """Look at the jobs that have not ended, as the log tells: at all of them now and then."""
+        with self._looking:  # who comes meanwhile needs what is being found out
+            self._look()
+
+    def _look(self) -> None:
         with self._lock:
             just_ended, self._just_ended = self._just_ended, {}
             began = time.monotonic()
