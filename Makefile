@@ -18,7 +18,7 @@ PROTOBUFS := $(HATCH) run protobufs:python packages/jobworker-proto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test crash-matrix lint format certs cert gentestcert protobufs check-protobufs build bench clean
+.PHONY: help setup demo test crash-matrix lint format certs cert gentestcert protobufs check-protobufs build soak bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ check-protobufs: $(HATCH_READY) ## Check the .proto files, what they break, and 
 build: $(HATCH_READY) ## Build wheels and source distributions of all packages into dist/
 	@rm -rf dist
 	@$(HATCH) build --all
+
+soak: $(HATCH_READY) ## Ten minutes of jobs, clients and random kills; ARGS="--minutes N" for more or less
+	@PYTHONPATH=tests-e2e $(RUN) python -m soak.run $(ARGS)
 
 bench: $(HATCH_READY) ## Measure start latency, throughput and memory
 	@$(RUN) python benchmarks/run.py $(ARGS)

@@ -1,0 +1,119 @@
+"""What the processes of the engine take, over time."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_EVERY_SECONDS = 0.5
+_WARM_UP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A process at one moment."""
+
+    at: float
+    rss_kib: int
+    pss_kib: int
+    descriptors: int
+
+
+@dataclass
+class Figures:
+    """Samples of every process, by role and pid."""
+
+    samples: dict[tuple[str, int], list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    processes: list[int] = field(default_factory=list)
+    """How many there were, each time."""
+
+    def take(self, processes: Iterable[tuple[str, int]]) -> None:
+        """Look at each of these processes."""
+        count = 0
+        for role, pid in processes:
+            with suppress(OSError):
+                sample = _sample(pid)
+                self.samples[role, pid].append(sample)
+                count += 1
+        self.processes.append(count)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """For a table: a line for each role."""
+        return [self._row(role) for role in sorted({role for role, _ in self.samples})]
+
+    def growth_kib_a_minute(self, role: str) -> float:
+        """Of the process of a role that was watched longest, after its warm-up."""
+        longest = max(self._lives(role), key=lambda life: life[-1].at - life[0].at)
+        warm = [sample for sample in longest if sample.at - longest[0].at > _WARM_UP_SECONDS]
+        return _slope([(sample.at, sample.rss_kib) for sample in warm]) * 60
+
+    def descriptors(self, role: str) -> tuple[int, int]:
+        """Of the process that was watched longest: the least and most, after its warm-up."""
+        longest = max(self._lives(role), key=lambda life: life[-1].at - life[0].at)
+        counts = [sample.descriptors for sample in longest if sample.at - longest[0].at > _WARM_UP_SECONDS] or [0]
+        return min(counts), max(counts)
+
+    def _row(self, role: str) -> tuple[str, ...]:
+        lives = self._lives(role)
+        everything = [sample for life in lives for sample in life]
+        least, most = self.descriptors(role)
+        return (
+            role,
+            str(len(lives)),
+            f"{max(life[-1].at - life[0].at for life in lives):.0f}",
+            f"{max(sample.rss_kib for sample in everything) / 1024:.1f}",
+            f"{max(sample.pss_kib for sample in everything) / 1024:.1f}",
+            f"{self.growth_kib_a_minute(role):+.0f}",
+            f"{least} to {most}",
+        )
+
+    def _lives(self, role: str) -> list[list[Sample]]:
+        return [life for (of, _), life in self.samples.items() if of == role]
+
+
+HEADINGS = (
+    "", "processes", "longest, s", "RSS, peak MiB", "PSS, peak MiB", "growth of the longest, KiB/min", "descriptors",
+)  # fmt: skip
+
+
+class Sampler(threading.Thread):
+    """Takes figures until it is told to stop."""
+
+    def __init__(self, processes: Callable[[], list[tuple[str, int]]]) -> None:
+        super().__init__(daemon=True)
+        self._processes = processes
+        self._over = threading.Event()
+        self.figures = Figures()
+
+    def run(self) -> None:
+        while not self._over.wait(_EVERY_SECONDS):
+            self.figures.take(self._processes())
+
+    def stop(self) -> Figures:
+        self._over.set()
+        self.join()
+        return self.figures
+
+
+def _sample(pid: int) -> Sample:
+    memory = dict(
+        line.split()[:2] for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:] if "kB" in line
+    )
+    descriptors = len(os.listdir(f"/proc/{pid}/fd"))
+    return Sample(time.monotonic(), int(memory["Rss:"]), int(memory["Pss:"]), descriptors)
+
+
+def _slope(points: list[tuple[float, int]]) -> float:
+    """Of the line through the points, by least squares; 0 where there are too few."""
+    if len(points) < 10:
+        return 0.0
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread

@@ -1,0 +1,69 @@
+"""Random SIGKILLs: of the server, the fork server, shims, and clients."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from conformance.processes import holders
+
+FORK_SERVER = "jobworker-fork"
+SHIM = "jobworker-shim"
+
+
+class Killer:
+    """Knows whom it has killed, for a job whose shim was killed is lost, and no other may be."""
+
+    def __init__(self, state_dir: Path, dice: random.Random) -> None:
+        self._state_dir = state_dir
+        self._dice = dice
+        self.counts: Counter[str] = Counter()
+        self.victims: set[str] = set()
+        """The ids of jobs whose shim was killed."""
+
+    def kill_fork_server(self) -> None:
+        """All of them: there may be two for a moment."""
+        for pid in self._named(FORK_SERVER):
+            self._kill("fork server", pid)
+
+    def kill_shim(self) -> None:
+        """One that works, or one that is idle."""
+        shims = self._named(SHIM)
+        if not shims:
+            return
+        shim = self._dice.choice(shims)
+        handle = None
+        with suppress(OSError):
+            handle = os.pidfd_open(shim)
+            # Stopped first, so that the job which it works on is known for sure.
+            signal.pidfd_send_signal(handle, signal.SIGSTOP)
+            directory = Path(os.readlink(f"/proc/{shim}/cwd"))
+            if directory.parent.name in ("jobs", "new"):
+                self.victims.add(directory.name)
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            self.counts["shim"] += 1
+        if handle is not None:
+            os.close(handle)
+
+    def _kill(self, role: str, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self.counts[role] += 1
+
+    def _named(self, name: str) -> list[int]:
+        return [pid for role, pid in engine_processes(self._state_dir) if role == name]
+
+
+def engine_processes(state_dir: Path) -> list[tuple[str, int]]:
+    """Name and pid of the fork server and the shims of a state directory."""
+    found = []
+    for pid in holders(state_dir):
+        with suppress(OSError):
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            if name in (FORK_SERVER, SHIM):
+                found.append((name, pid))
+    return found
