@@ -16,27 +16,21 @@ doesn't answer in time, ``NotAuthenticatedError`` and ``PermissionDeniedError``,
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker.v1.worker_service_pb2_grpc import WorkerServiceStub
-from jobworker_cli import convert, diagnosis, event_stream, output_stream, rpc_errors
+from jobworker_cli import convert, diagnosis, event_stream, job_ids, output_stream, rpc_errors
 from jobworker_cli.address import Address
 from jobworker_cli.attachment import Attachment
 from jobworker_cli.channel import open_channel
 from jobworker_cli.credentials import Credentials
-from jobworker_cli.errors import (
-    AmbiguousIdError,
-    ClientError,
-    InvalidRequestError,
-    JobNotFoundError,
-    NoAnswerError,
-)
+from jobworker_cli.errors import ClientError, InvalidRequestError, NoAnswerError
 from jobworker_cli.models import (
     DEFAULT_GRACE_SECONDS,
     Chunk,
@@ -74,9 +68,6 @@ __all__ = [
 ]
 
 _WAIT_CALL_SECONDS = 60.0
-_CANDIDATES_SHOWN = 10
-_ID_PREFIX = re.compile(r"[0-9a-f-]+")
-_ID_LENGTH = 36
 
 
 class Client:
@@ -167,10 +158,9 @@ class Client:
         convert.require_text("cwd", [cwd])
         convert.require_text("env", [*(env or {}), *(env or {}).values()])
         convert.require_text("labels", [*(labels or {}), *(labels or {}).values()])
-        request = api.StartRequest(
-            argv=argv, cwd=cwd, env=env, labels=labels, request_id=str(uuid.uuid4()), stdin=stdin
-        )
-        if terminal is not None:
+        request_id = str(uuid.uuid4())
+        request = api.StartRequest(argv=argv, cwd=cwd, env=env, labels=labels, request_id=request_id, stdin=stdin)
+        if terminal:
             request.terminal.CopyFrom(convert.terminal_value(terminal))
         if timeout is not None:
             request.timeout.CopyFrom(convert.duration("timeout", timeout))
@@ -186,13 +176,8 @@ class Client:
     def attach(self, job_id: str, *, watch_only: bool = False, offset: int = 0, tail: int | None = None) -> Attachment:
         """Join a job: write to its standard input or terminal, and see its output; see ``Attachment`` for an example.
 
-        Where the job has ended already, there is its output.
-
-        Args:
-            job_id: which.
-            watch_only: see the output alone, which any job has.
-            offset: where the output begins, in bytes, both streams together.
-            tail: begin with the last so many lines of what is there instead; 0: with what comes from now on.
+        With ``watch_only`` see its output alone. The output begins at ``offset``, in bytes of both streams together, or
+        with the last ``tail`` lines of what is there; 0: with what comes from now on.
 
         Raises:
             JobNotFoundError: there is none.
@@ -383,19 +368,7 @@ class Client:
             JobNotFoundError: no job's id begins so.
             AmbiguousIdError: several do.
         """
-        wanted = prefix.lower()
-        if not _ID_PREFIX.fullmatch(wanted):
-            raise JobNotFoundError(f"there is no job {prefix!r}: an id has the digits 0-9 and a-f, and dashes")
-        if len(wanted) == _ID_LENGTH:
-            return wanted
-        pages = self.list(all_owners=True, id_prefix=wanted, page_size=_CANDIDATES_SHOWN)
-        jobs = [job for job, _ in zip(pages, range(_CANDIDATES_SHOWN), strict=False)]
-        if not jobs:
-            hint = "`jobworker-cli list --all-owners` shows the jobs"
-            raise JobNotFoundError(f"there is no job whose id begins with {wanted}", hint)
-        if len(jobs) > 1:
-            raise AmbiguousIdError(wanted, jobs)
-        return jobs[0].id
+        return job_ids.resolve(prefix, partial(self.list, all_owners=True))
 
     def _wait_a_while(self, job_id: str) -> Job | None:
         """The job if it ends within a minute: no one call is so long that a dead server would not be noticed."""
