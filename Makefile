@@ -81,7 +81,7 @@ build: $(HATCH_READY) ## Build wheels and source distributions of all packages i
 	@$(HATCH) build --all
 
 soak: $(HATCH_READY) ## Ten minutes of jobs, clients and random kills; ARGS="--minutes N" for more or less
-	@PYTHONPATH=tests-e2e $(RUN) python -m soak.run $(ARGS)
+	@PYTHONPATH=tests-e2e:packages/jobworker-lib/tests $(RUN) python -m soak.run $(ARGS)
 
 bench: $(HATCH_READY) ## Measure start latency, throughput and memory
 	@$(RUN) python benchmarks/run.py $(ARGS)

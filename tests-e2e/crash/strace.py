@@ -60,11 +60,15 @@ def steps_in(log: Path) -> list[Step]:
 
 
 @contextmanager
-def at_step(pid: int, step: Step, what: str, log: Path) -> Iterator[None]:
-    """Until the block ends, ``what`` happens to a process at its ``step``, counted from now, for each thread apart."""
+def at_step(pid: int, step: Step, what: str, log: Path, *, follow: bool = False) -> Iterator[None]:
+    """Until the block ends, ``what`` happens to a process at its ``step``, counted from now, for each thread apart.
+
+    With ``follow`` it happens to its children, too.
+    """
     handle = os.pidfd_open(pid)
     try:
-        with _strace(pid, log, f"--trace={step.call}", f"--inject={step.call}:{what}:when={step.number}"):
+        options = ["--follow-forks"] if follow else []
+        with _strace(pid, log, f"--trace={step.call}", f"--inject={step.call}:{what}:when={step.number}", *options):
             yield
     finally:
         with suppress(ProcessLookupError):

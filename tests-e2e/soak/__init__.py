@@ -1,1 +1,1 @@
-"""A server under fire: thousands of jobs, clients that come and go, random kills; nothing may be lost, wrong or left."""
+"""A server under fire: thousands of jobs, clients that come and go, random kills; nothing may be lost or left."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _EVERY_SECONDS = 0.5
-_WARM_UP_SECONDS = 10.0
+_WARM_UP_SECONDS = 20.0
+_SHORTEST_TREND_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -47,31 +48,32 @@ class Figures:
         """For a table: a line for each role."""
         return [self._row(role) for role in sorted({role for role, _ in self.samples})]
 
-    def growth_kib_a_minute(self, role: str) -> float:
-        """Of the process of a role that was watched longest, after its warm-up."""
-        longest = max(self._lives(role), key=lambda life: life[-1].at - life[0].at)
-        warm = [sample for sample in longest if sample.at - longest[0].at > _WARM_UP_SECONDS]
+    def growth_kib_a_minute(self, role: str) -> float | None:
+        """Of the process of a role that was watched longest, after its warm-up; None where that is too short."""
+        warm = self._warm(role)
+        if not warm or warm[-1].at - warm[0].at < _SHORTEST_TREND_SECONDS:
+            return None
         return _slope([(sample.at, sample.rss_kib) for sample in warm]) * 60
-
-    def descriptors(self, role: str) -> tuple[int, int]:
-        """Of the process that was watched longest: the least and most, after its warm-up."""
-        longest = max(self._lives(role), key=lambda life: life[-1].at - life[0].at)
-        counts = [sample.descriptors for sample in longest if sample.at - longest[0].at > _WARM_UP_SECONDS] or [0]
-        return min(counts), max(counts)
 
     def _row(self, role: str) -> tuple[str, ...]:
         lives = self._lives(role)
         everything = [sample for life in lives for sample in life]
-        least, most = self.descriptors(role)
+        warm = [sample.descriptors for sample in self._warm(role)]
+        growth = self.growth_kib_a_minute(role)
         return (
             role,
             str(len(lives)),
             f"{max(life[-1].at - life[0].at for life in lives):.0f}",
             f"{max(sample.rss_kib for sample in everything) / 1024:.1f}",
             f"{max(sample.pss_kib for sample in everything) / 1024:.1f}",
-            f"{self.growth_kib_a_minute(role):+.0f}",
-            f"{least} to {most}",
+            "" if growth is None else f"{growth:+.0f}",
+            f"{min(warm)} to {max(warm)}" if warm else "",
         )
+
+    def _warm(self, role: str) -> list[Sample]:
+        """The samples of the longest life, after its warm-up."""
+        longest = max(self._lives(role), key=lambda life: life[-1].at - life[0].at)
+        return [sample for sample in longest if sample.at - longest[0].at > _WARM_UP_SECONDS]
 
     def _lives(self, role: str) -> list[list[Sample]]:
         return [life for (of, _), life in self.samples.items() if of == role]
@@ -110,9 +112,7 @@ def _sample(pid: int) -> Sample:
 
 
 def _slope(points: list[tuple[float, int]]) -> float:
-    """Of the line through the points, by least squares; 0 where there are too few."""
-    if len(points) < 10:
-        return 0.0
+    """Of the line through the points, by least squares."""
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)
     spread = sum((x - mean_x) ** 2 for x, _ in points)

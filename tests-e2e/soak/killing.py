@@ -12,6 +12,7 @@ from pathlib import Path
 from conformance.processes import holders
 
 FORK_SERVER = "jobworker-fork"
+KEEPER = "jobworker-queue"
 SHIM = "jobworker-shim"
 
 
@@ -25,10 +26,12 @@ class Killer:
         self.victims: set[str] = set()
         """The ids of jobs whose shim was killed."""
 
-    def kill_fork_server(self) -> None:
-        """All of them: there may be two for a moment."""
-        for pid in self._named(FORK_SERVER):
-            self._kill("fork server", pid)
+    def kill_all(self, name: str) -> None:
+        """Those of a name: there may be two for a moment."""
+        for pid in self._named(name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self.counts[name] += 1
 
     def kill_shim(self) -> None:
         """One that works, or one that is idle."""
@@ -45,25 +48,20 @@ class Killer:
             if directory.parent.name in ("jobs", "new"):
                 self.victims.add(directory.name)
             signal.pidfd_send_signal(handle, signal.SIGKILL)
-            self.counts["shim"] += 1
+            self.counts[SHIM] += 1
         if handle is not None:
             os.close(handle)
-
-    def _kill(self, role: str, pid: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            self.counts[role] += 1
 
     def _named(self, name: str) -> list[int]:
         return [pid for role, pid in engine_processes(self._state_dir) if role == name]
 
 
 def engine_processes(state_dir: Path) -> list[tuple[str, int]]:
-    """Name and pid of the fork server and the shims of a state directory."""
+    """Name and pid of each fork server, keeper and shim of a state directory."""
     found = []
     for pid in holders(state_dir):
         with suppress(OSError):
             name = Path(f"/proc/{pid}/comm").read_text().strip()
-            if name in (FORK_SERVER, SHIM):
+            if name in (FORK_SERVER, KEEPER, SHIM):
                 found.append((name, pid))
     return found

@@ -20,15 +20,20 @@ from harness.certs import Certs
 from harness.server import clean_environment
 from jobworker_cli.client import Client, ClientError, Credentials, JobState
 from soak import figures, verdict
-from soak.killing import Killer, engine_processes
+from soak.killing import FORK_SERVER, KEEPER, SHIM, Killer, engine_processes
 from soak.work import LABEL, work
 
-_CLIENTS = 6
+_CLIENTS = 8
+_MOST_RUNNING = 6
+"""Fewer than the clients start, so that some jobs are queued."""
 _UNENDED = (JobState.QUEUED, JobState.STARTING, JobState.RUNNING)
 _HERE = Path(__file__).resolve()
 _PATIENCE_SECONDS = 60.0
-_PAUSES = {"shim": 1.5, "client": 3.0, "fork server": 12.0, "server": 30.0}
-"""Seconds between two kills, on average; of the server there are fewer, for its memory is watched between them."""
+_PAUSES = {SHIM: 1.5, "client": 3.0, KEEPER: 5.0, FORK_SERVER: 12.0, "server": 40.0}
+"""Seconds between two kills, on average."""
+_MORE_DESCRIPTORS = 12
+"""That an idle server may have in the end: of its database, fork server, events, and of what gRPC keeps."""
+_MOST_GROWTH_KIB = 2048
 _SHIM_DIED = "the shim died while it started job"
 """The one fault of the server that killing shims must lead to: whether the command was executed nobody can tell."""
 
@@ -46,18 +51,23 @@ class Soak:
         self.address = f"localhost:{_free_port()}"
         self.reports: list[Path] = []
         self.clients: list[subprocess.Popen[bytes]] = []
+        self.descriptors: tuple[int, ...] = ()
+        """Of the last server without a client, in the beginning and in the end."""
         self.server = self._start_server()
 
     def run(self, seconds: float) -> None:
         """Kill at random for so long."""
         due = {role: time.monotonic() + pause for role, pause in _PAUSES.items()}
         end = time.monotonic() + seconds
+        last_server = end - seconds / 2  # then it lives on, to see whether it grows
         for _ in range(_CLIENTS):
             self._start_client()
         while (now := time.monotonic()) < end:
             for role in [role for role, at in due.items() if at <= now]:
                 self._kill(role)
                 due[role] = time.monotonic() + self.dice.uniform(0.5, 1.5) * _PAUSES[role]
+                if due["server"] > last_server:
+                    due["server"] = end + 1
             time.sleep(max(0.0, min(*due.values(), end) - time.monotonic()))
 
     def finish(self) -> None:
@@ -74,9 +84,10 @@ class Soak:
                         print(f"stop {job.id}: {error}", file=sys.stderr)
             for job in client.list(all_owners=True):
                 client.wait(job.id)
+        self.descriptors += (_descriptors(self.server.pid),)
         self.server.terminate()
         self.server.wait(_PATIENCE_SECONDS)
-        wait_until(lambda: not engine_processes(self.state_dir), "the end of fork server and shims")
+        wait_until(lambda: not engine_processes(self.state_dir), "the end of all processes of the engine")
 
     def close(self) -> None:
         """Leave no process, whatever went wrong."""
@@ -94,10 +105,10 @@ class Soak:
         return self.directory / "server.log"
 
     def _kill(self, role: str) -> None:
-        if role == "shim":
+        if role == SHIM:
             self.killer.kill_shim()
-        elif role == "fork server":
-            self.killer.kill_fork_server()
+        elif role in (FORK_SERVER, KEEPER):
+            self.killer.kill_all(role)
         elif role == "server":
             self.server.kill()
             self.server.wait()
@@ -112,7 +123,7 @@ class Soak:
 
     def _start_server(self) -> subprocess.Popen[bytes]:
         options = ["--listen", self.address, "--certs", str(self.certs.directory), "--state-dir", str(self.state_dir)]
-        options += ["--max-running", "24"]
+        options += ["--max-running", str(_MOST_RUNNING)]
         with self.log.open("ab") as log:
             begin = log.tell()
             process = subprocess.Popen(
@@ -122,6 +133,7 @@ class Soak:
                 env=clean_environment(),
             )
         wait_until(lambda: b"listening on" in self.log.read_bytes()[begin:], "the server's readiness line")
+        self.descriptors = (_descriptors(process.pid),)
         return process
 
     def _start_client(self) -> None:
@@ -155,14 +167,18 @@ def main() -> None:
         sampler = figures.Sampler(soak.processes)
         sampler.start()
         soak.run(arguments.minutes * 60)
-        soak.finish()
         taken = sampler.stop()
+        soak.finish()
     finally:
         soak.close()
     found = verdict.judge(soak.state_dir, soak.reports, arguments.seed, soak.killer.victims)
     log = soak.log.read_text()
     faults = [line for line in log.splitlines() if "Traceback" in line and _SHIM_DIED not in line]
     found.expect(not faults, f"there are {len(faults)} tracebacks in the server's log")
+    first, last = soak.descriptors
+    found.expect(last <= first + _MORE_DESCRIPTORS, f"the idle server had {first} descriptors, and has {last}")
+    growth = taken.growth_kib_a_minute("jobworker-server") or 0
+    found.expect(growth < _MOST_GROWTH_KIB, f"the server grows by {growth:.0f} KiB a minute")
     _show(soak, taken, found)
     if found.faults:
         print(f"\n{len(found.faults)} faults; all is kept in {directory}")
@@ -172,19 +188,28 @@ def main() -> None:
 
 
 def _show(soak: Soak, taken: figures.Figures, found: verdict.Verdict) -> None:
-    jobs = found.told["started"]
-    print(
-        f"\n| | |\n| --- | ---: |\n| starts that returned | {jobs} |\n| jobs seen to their end | {found.told['ended']} |"
-    )
-    print(f"| jobs deleted | {found.told['deleted']} |\n| jobs kept | {sum(found.states.values())} |")
-    print(f"| output kept and compared, MiB | {found.output_bytes / (1 << 20):.0f} |")
+    rows: list[tuple[str, int]] = [
+        ("starts that returned", found.told["started"]),
+        ("jobs seen to their end", found.told["ended"]),
+        ("jobs deleted", found.told["deleted"]),
+        ("jobs kept", sum(found.states.values())),
+        ("output kept and compared, MiB", found.output_bytes >> 20),
+        ("descriptors of the idle server, in the beginning", soak.descriptors[0]),
+        ("descriptors of the idle server, in the end", soak.descriptors[1]),
+    ]
     for title, counts in (("killed", soak.killer.counts), ("kind", found.kinds), ("kept, now", found.states)):
-        for name, count in sorted(counts.items()):
-            print(f"| {title}: {name} | {count} |")
+        rows += [(f"{title}: {name}", count) for name, count in sorted(counts.items())]
+    print("\n| | |\n| --- | ---: |")
+    for name, count in rows:
+        print(f"| {name} | {count} |")
     print(f"\n| {' | '.join(figures.HEADINGS)} |\n| --- |{' ---: |' * (len(figures.HEADINGS) - 1)}")
     for row in taken.rows():
         print(f"| {' | '.join(row)} |")
     print(f"\n{len(found.faults)} faults", flush=True)
+
+
+def _descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def _free_port() -> int:

@@ -86,11 +86,13 @@ class Core:
             raise EngineError("the engine is closed")
         spec = JobSpec.make(argv, **options)
         require_enforceable(spec.limits)
-        created = self._store.acceptance.create(spec)
-        if isinstance(created, str):
-            return created
-        directory, lock = created
-        self._launcher.launch(directory, lock)
+        try:
+            created = self._store.acceptance.create(spec)
+            if isinstance(created, str):
+                return created
+            self._launcher.launch(*created)
+        except OSError as error:
+            raise EngineError(f"the job can't be started: {error.strerror or error} ({self._store.path})") from error
         return spec.id
 
     def directory(self, job_id: str) -> JobDirectory:
