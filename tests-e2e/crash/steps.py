@@ -10,7 +10,7 @@ import pytest
 
 from crash.strace import Step
 
-EVERY = int(os.environ.get("JOBWORKER_CRASH_EVERY", "12"))
+EVERY = int(os.environ.get("JOBWORKER_CRASH_EVERY", "15"))
 ONLY = os.environ.get("JOBWORKER_CRASH_STEP")
 """One step alone, such as ``write:2``, to see a failure again."""
 

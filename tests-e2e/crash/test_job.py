@@ -10,7 +10,7 @@ import pytest
 
 from conformance.processes import job_processes
 from crash.jobs import GREETING, Life, greet
-from crash.processes import SHIM, named
+from crash.processes import FORK_SERVER, SHIM, named
 from crash.steps import each_step, turns
 from crash.strace import KILL, STEPS, Step, at_step, steps_in
 from jobworker_lib import Engine, State
@@ -46,8 +46,12 @@ def test_process_that_is_to_become_the_job(call: str, new_life: Callable[[], Lif
     life = new_life()
     with Engine(life.state_dir) as engine:
         greet(engine, life)
-        shim = named(SHIM, life.state_dir)
-        with at_step(shim, Step(call, 1), KILL, life.log, follow=True):
+        step = Step(call, 1)
+        fork_server, shim = named(FORK_SERVER, life.state_dir), named(SHIM, life.state_dir)
+        with (  # another shim is forked where this one is not known to be idle yet
+            at_step(fork_server, step, KILL, life.path / "other.log", follow=True),
+            at_step(shim, step, KILL, life.log, follow=True),
+        ):
             status = engine.start(GREETING.argv(life.runs)).wait()
         assert (status.state, status.exit_code, status.signal) == (State.EXITED, None, 9)
         assert job_processes(status.id) == []

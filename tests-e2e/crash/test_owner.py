@@ -19,7 +19,8 @@ from crash.steps import each_step, turns
 from crash.strace import KILL, STEPS, Step, at_step, steps_in, watching
 
 _HERE = Path(__file__).parent
-_IMPORTS = (_HERE.parent, _HERE.parents[1] / "packages" / "jobworker-lib" / "src")
+_LIBRARY = _HERE.parents[1] / "packages" / "jobworker-lib"
+_IMPORTS = (_HERE.parent, _LIBRARY / "src", _LIBRARY / "tests")
 
 
 @contextmanager

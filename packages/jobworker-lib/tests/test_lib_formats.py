@@ -59,6 +59,7 @@ def told(job: Job) -> dict[str, Any]:
 def test_all_jobs_are_read(old: Path, expected: dict[str, Any]) -> None:
     with Engine(old) as engine:
         assert {job.id for job in engine.list()} == {job["id"] for job in expected.values()}
+        engine.get(expected[UNFINISHED]["id"]).wait()
         for name, job in expected.items():
             found = told(engine.get(job["id"]))
             if name == UNFINISHED:
@@ -68,6 +69,7 @@ def test_all_jobs_are_read(old: Path, expected: dict[str, Any]) -> None:
 
 def test_jobs_are_found_by_what_they_were_started_with(old: Path, expected: dict[str, Any]) -> None:
     with Engine(old) as engine:
+        engine.get(expected[UNFINISHED]["id"]).wait()
         assert [job.id for job in engine.list(labels={"team": "a"})] == [expected["exited"]["id"]]
         assert len(engine.list(owner="ann")) == 2
         assert {job.id for job in engine.list(state=State.LOST)} == {
