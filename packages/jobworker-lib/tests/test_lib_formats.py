@@ -57,7 +57,7 @@ def told(job: Job) -> dict[str, Any]:
 
 
 def test_all_jobs_are_read(old: Path, expected: dict[str, Any]) -> None:
-    with Engine(old) as engine:
+    with Engine(old, retention=None) as engine:  # they get old
         assert {job.id for job in engine.list()} == {job["id"] for job in expected.values()}
         engine.get(expected[UNFINISHED]["id"]).wait()
         for name, job in expected.items():
@@ -68,7 +68,7 @@ def test_all_jobs_are_read(old: Path, expected: dict[str, Any]) -> None:
 
 
 def test_jobs_are_found_by_what_they_were_started_with(old: Path, expected: dict[str, Any]) -> None:
-    with Engine(old) as engine:
+    with Engine(old, retention=None) as engine:  # they get old
         engine.get(expected[UNFINISHED]["id"]).wait()
         assert [job.id for job in engine.list(labels={"team": "a"})] == [expected["exited"]["id"]]
         assert len(engine.list(owner="ann")) == 2
@@ -81,22 +81,22 @@ def test_jobs_are_found_by_what_they_were_started_with(old: Path, expected: dict
 
 
 def test_jobs_can_be_started_there_and_old_ones_deleted(old: Path, expected: dict[str, Any]) -> None:
-    with Engine(old) as engine:
+    with Engine(old, retention=None) as engine:  # they get old
         assert engine.run(sh("echo hi")).stdout == b"hi\n"
         for job in expected.values():
             engine.get(job["id"]).delete()
             with pytest.raises(JobNotFoundError):
                 engine.get(job["id"])
         assert len(engine.list()) == 1
-    with Engine(old) as engine:
+    with Engine(old, retention=None) as engine:  # they get old
         assert len(engine.list()) == 1
 
 
 def test_the_number_is_raised_once(old: Path) -> None:
-    Engine(old).close()
+    Engine(old, retention=None).close()
     assert (old / "version").read_text() == f"{FORMAT}\n"
     before = (old / "version").stat().st_ino
-    Engine(old).close()
+    Engine(old, retention=None).close()
     assert (old / "version").stat().st_ino == before
     assert not list(old.glob(".version*"))
 
