@@ -128,7 +128,7 @@ def test_attach_feeds_a_job_and_exits_as_it_does(cli: Cli) -> None:
 
 def test_attach_that_only_watches_leaves_the_input_alone(cli: Cli) -> None:
     job_id = cli.start(COUNTER, "--stdin")
-    with cli.running("attach", "--no-stdin", job_id) as watcher:
+    with cli.running("attach", "--no-stdin", "--tail", 10, job_id) as watcher:
         assert fed(cli, "attach", job_id, stdin=b"hello\n").returncode == 0
         assert watcher.stdout
         assert watcher.stdout.read().endswith(b"end\n")

@@ -202,6 +202,7 @@ def test_a_server_that_is_killed_leaves_the_job_and_its_input(
     terminal = sit_at_own.shell()
     job_id = running_job(own_cli)
     terminal.type("kept=42", "Enter")
+    terminal.sees("job> kept=42\njob>")  # it has come so far
     own_server.kill()
     screen = terminal.ends(125).replace("\n", "")
     assert "error: the connection was lost" in screen
