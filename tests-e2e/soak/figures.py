@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _EVERY_SECONDS = 0.5
-_WARM_UP_SECONDS = 20.0
-_SHORTEST_TREND_SECONDS = 30.0
+_WARM_UP_SECONDS = 60.0
+_SHORTEST_TREND_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
