@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ import grpc
 import pytest
 
 from conformance.jobs import SLEEPER, awaiting, sh
-from conformance.processes import PATIENCE_SECONDS, wait_until
+from conformance.processes import PATIENCE_SECONDS, open_files, wait_until
 from harness.api import Api, failing
 from harness.certs import Certs, around_now
 from harness.cli import Cli
+from harness.memory import PeakMemory
 from harness.server import Server
 from jobworker.v1.worker_service_pb2 import AttachRequest, AttachStart
 
@@ -59,18 +59,16 @@ def test_a_large_file_arrives_whole_and_is_kept_in_nobody_s_memory(
     with large_file.open("rb") as file, subprocess.Popen(
         own_cli.command("run", "--stdin", "sha256sum"),
         env=own_cli.environment(), stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
+    ) as process, PeakMemory(process.pid) as peak:  # fmt: skip
         assert process.stdout
         assert process.stderr
         output = process.stdout.read()
         assert process.stderr.read() == b""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
+        assert process.wait() == 0
     with large_file.open("rb") as file:
         assert output.split()[0].decode() == hashlib.file_digest(file, "sha256").hexdigest()
     assert own_server.memory("VmHWM") - before < 48 * MIB
-    assert usage.ru_maxrss * 1024 < 160 * MIB
+    assert 0 < peak.bytes < 160 * MIB
 
 
 def test_a_job_that_does_not_read_is_waited_for_without_filling_memory(
@@ -320,11 +318,3 @@ def test_a_client_that_reads_nothing_is_let_go_when_it_is_gone_and_when_the_serv
     own_server.start()
     with Api(own_server, certs.full) as api:
         api.stop(job_id, force=True)
-
-
-def open_files(pid: int) -> list[str]:
-    names = []
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):
-        with suppress(OSError):
-            names.append(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
-    return names

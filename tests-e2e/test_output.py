@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +19,10 @@ from typing import IO
 import pytest
 
 from conformance.jobs import SLEEPER, awaiting, python, sh
-from conformance.processes import PATIENCE_SECONDS, wait_until
+from conformance.processes import PATIENCE_SECONDS, open_files, wait_until
 from harness.api import Api
 from harness.cli import Cli
+from harness.memory import PeakMemory
 from harness.server import Server
 from jobworker.v1.worker_service_pb2 import GetOutputRequest
 
@@ -141,21 +141,14 @@ def test_a_reader_that_stands_still_does_not_slow_the_job(cli: Cli, server: Serv
 
 
 def test_the_memory_of_a_client_stays_flat(cli: Cli) -> None:
-    little, much = cli.start(["true"]), cli.start(["head", "-c", str(200 * MIB), "/dev/zero"])
-    cli("wait", much)
-    assert peak_memory_of(cli, "logs", much) - peak_memory_of(cli, "logs", little) < 64 * MIB
-
-
-def peak_memory_of(cli: Cli, *arguments: str) -> int:
-    """The most memory that a command has had, in bytes."""
-    with cli.running(*arguments) as process:
+    job_id = cli.start(["head", "-c", str(200 * MIB), "/dev/zero"])
+    cli("wait", job_id)
+    with cli.running("logs", job_id) as process, PeakMemory(process.pid) as peak:
         assert process.stdout
         while process.stdout.read(MIB):
             pass
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss * 1024
+        assert process.wait() == 0
+    assert 0 < peak.bytes < 160 * MIB
 
 
 def test_chunks_follow_one_another_and_streams_can_be_resumed_at_any_offset(api: Api, cli: Cli, tmp_path: Path) -> None:
@@ -234,12 +227,11 @@ def test_the_last_bytes_before_the_exit_arrive(code: int, cli: Cli) -> None:
 def test_a_reader_that_hangs_up_is_let_go(server: Server, api: Api) -> None:
     job = api.start(SLEEPER)
 
-    def open_files() -> int:
-        directory = Path(f"/proc/{server.pid}/fd")
-        return sum(job.id in os.readlink(directory / name) for name in os.listdir(directory))
+    def files_of_job() -> int:
+        return sum(job.id in path for path in open_files(server.pid))
 
     stream = api.stub.GetOutput(GetOutputRequest(job_id=job.id, follow=True), timeout=PATIENCE_SECONDS)
-    wait_until(open_files, "the reader's files")
+    wait_until(files_of_job, "the reader's files")
     stream.cancel()
-    wait_until(lambda: not open_files(), "the end of the reader")
+    wait_until(lambda: not files_of_job(), "the end of the reader")
     api.stop(job.id, force=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib_testing import PATIENCE_SECONDS, all_pids, job_processes, open_files, wait_until
 
-__all__ = ["PATIENCE_SECONDS", "command_line", "holders", "job_processes", "wait_until"]
+__all__ = ["PATIENCE_SECONDS", "command_line", "holders", "job_processes", "open_files", "wait_until"]
 
 
 def command_line(pid: int) -> list[str]:

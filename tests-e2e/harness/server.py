@@ -16,6 +16,7 @@ import grpc
 from conformance.processes import PATIENCE_SECONDS, holders, job_processes, wait_until
 from harness.api import Api
 from harness.certs import Certs
+from harness.memory import memory_of
 from jobworker.v1 import job_pb2
 
 _QUEUED = (job_pb2.JOB_STATE_QUEUED,)
@@ -76,10 +77,9 @@ class Server:
 
     def memory(self, field: str) -> int:
         """Bytes of memory, as ``VmRSS`` (now) and ``VmHWM`` (the most since ``forget_peak_memory``) tell."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        match = re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
-        assert match
-        return int(match[1]) * 1024
+        found = memory_of(self.pid, field)
+        assert found is not None
+        return found
 
     def forget_peak_memory(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")

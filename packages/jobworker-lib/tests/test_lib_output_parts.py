@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobworker_lib import InvalidArgumentError, OutputLimit
@@ -172,6 +172,7 @@ def test_last_lines_of_a_running_job_and_what_follows(tmp_path: Path, lines: int
 
 
 @given(runs=RUNS, offset=OFFSETS, end=st.none() | OFFSETS, stream=CHOICES, limit=MAYBE_LIMITED)
+@example(runs=[("stdout", b"x")] * 9, offset=0, end=0, stream="stdout", limit=OutputLimit(200, "drop_oldest"))
 @settings(deadline=None)
 def test_seeking_before_each_batch_changes_nothing(
     runs: Runs, offset: int, end: int | None, stream: Stream | None, limit: OutputLimit | None

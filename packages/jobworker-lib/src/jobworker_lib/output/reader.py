@@ -151,8 +151,9 @@ class OutputReader:
     def _skip_to(self, offset: int) -> None:
         """Go on at an offset: what is before it is not there any more."""
         begin = self._gap.begin if self._gap else self._offset
-        self._offset = min(offset, self._end)
-        self._gap = Gap(begin, self._offset)
+        self._offset = max(self._offset, min(offset, self._end))
+        if begin < self._offset:
+            self._gap = Gap(begin, self._offset)
 
     def _records_of(self, segment: Segment) -> list[Record]:
         """Records of which the first is wanted; it passes those before it, and reads none of their bytes."""
