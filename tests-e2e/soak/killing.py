@@ -39,18 +39,24 @@ class Killer:
         if not shims:
             return
         shim = self._dice.choice(shims)
-        handle = None
         with suppress(OSError):
             handle = os.pidfd_open(shim)
-            # Stopped first, so that the job which it works on is known for sure.
-            signal.pidfd_send_signal(handle, signal.SIGSTOP)
-            directory = Path(os.readlink(f"/proc/{shim}/cwd"))
-            if directory.parent.name in ("jobs", "new"):
-                self.victims.add(directory.name)
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-            self.counts[SHIM] += 1
-        if handle is not None:
-            os.close(handle)
+            try:
+                self._kill_known(shim, handle)
+            finally:
+                os.close(handle)
+
+    def _kill_known(self, shim: int, handle: int) -> None:
+        # Stopped first, so that the job which it works on is known for sure.
+        signal.pidfd_send_signal(handle, signal.SIGSTOP)
+        if _name(_parent(shim)) == SHIM:  # it is to become a job in a moment, and its end would be the job's own
+            signal.pidfd_send_signal(handle, signal.SIGCONT)
+            return
+        directory = Path(os.readlink(f"/proc/{shim}/cwd"))
+        if directory.parent.name in ("jobs", "new"):
+            self.victims.add(directory.name)
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        self.counts[SHIM] += 1
 
     def _named(self, name: str) -> list[int]:
         return [pid for role, pid in engine_processes(self._state_dir) if role == name]
@@ -61,7 +67,15 @@ def engine_processes(state_dir: Path) -> list[tuple[str, int]]:
     found = []
     for pid in holders(state_dir):
         with suppress(OSError):
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            name = _name(pid)
             if name in (FORK_SERVER, KEEPER, SHIM):
                 found.append((name, pid))
     return found
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
