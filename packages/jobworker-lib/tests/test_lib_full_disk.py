@@ -44,7 +44,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     set_reserve(path, 0)
     yield path
     leave_nothing_running(path / "state")
-    subprocess.run(["umount", str(path)], check=True)
+    # A process that is just ending may still hold files that nobody can see any more.
+    unmount = ["umount", str(path)]
+    wait_until(lambda: subprocess.run(unmount, capture_output=True, check=False).returncode == 0, "a disk in no use")
 
 
 def set_reserve(disk: Path, size: int) -> None:
