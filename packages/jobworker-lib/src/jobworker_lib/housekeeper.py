@@ -77,6 +77,8 @@ class Housekeeper:
                     self._store.upkeep.look()
             except (EngineError, OSError) as error:  # such as a full disk, or a directory that was removed
                 _log.warning("jobs can't be looked after: %s", error)
+            except Exception:  # noqa: BLE001 - a fault of one round, such as a damaged file, must not end all others
+                _log.exception("jobs can't be looked after")
             self._wait(_LOOK_SECONDS if self._watchers else _PERIOD_SECONDS)
 
     def _wait(self, seconds: float) -> None:
