@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from jobworker_lib import Engine, Limits, Reason, State
-from jobworker_lib.directory import EXIT, OUTPUT_INDEX, OUTPUT_LOG, SPEC, STARTED, ExitRecord, StartRecord
+from jobworker_lib.job.directory import EXIT, OUTPUT_INDEX, OUTPUT_LOG, SPEC, STARTED, ExitRecord, StartRecord
+from jobworker_lib.job.spec import JobSpec
 from jobworker_lib.output.format import RECORD
-from jobworker_lib.spec import JobSpec
 from rig import Sizes, scratch
 from table import milliseconds, show
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from conformance.processes import holders, job_processes, wait_until
 from crash.jobs import KINDS, LABEL, REQUEST, Life, Told, bring_to_end, greet, start
 from jobworker_lib import Engine, Job, JobStatus, State
-from jobworker_lib.directory import JobDirectory
 from jobworker_lib.events.event import Event, EventType
 from jobworker_lib.events.reader import EventReader, beginning_of
+from jobworker_lib.job.directory import JobDirectory
 
 _AGE_SECONDS = 3600
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 from jobworker_lib import Chunk, OutputLimit
-from jobworker_lib.directory import JobDirectory
+from jobworker_lib.job.directory import JobDirectory
 from jobworker_lib.output.format import STREAMS, Stream
 from jobworker_lib.output.reader import OutputReader
 from jobworker_lib.output.writer import OutputWriter

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobworker_lib import Bounds, QuotaExceededError, State, index_rows, index_schema
-from jobworker_lib.index_rows import Indexed
+from jobworker_lib import Bounds, QuotaExceededError, State
+from jobworker_lib.job.spec import JobSpec
 from jobworker_lib.queue import admission
-from jobworker_lib.spec import JobSpec
+from jobworker_lib.store import index_rows, index_schema
+from jobworker_lib.store.index_rows import Indexed
 
 BOUNDS = st.builds(
     Bounds,

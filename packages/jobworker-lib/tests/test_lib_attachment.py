@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobworker_lib import Engine, InputClosedError, State, TerminalSize, aio
-from jobworker_lib.directory import JobDirectory
+from jobworker_lib.job.directory import JobDirectory
 from lib_testing import finish, job_processes, kill, next_line, parent, program, sh, shim_of, wait_until
 
 SIZE = TerminalSize(30, 100)

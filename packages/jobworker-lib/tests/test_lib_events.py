@@ -20,7 +20,7 @@ from jobworker_lib import CursorExpiredError, InvalidArgumentError, State
 from jobworker_lib.events import log
 from jobworker_lib.events.event import Cursor, Event, EventType
 from jobworker_lib.events.reader import EventReader, beginning_of, end_of
-from jobworker_lib.procfs import boot_id
+from jobworker_lib.host.procfs import boot_id
 from lib_testing import PATIENCE_SECONDS, program, wait_until
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import leave_nothing_running
 from jobworker_lib import Engine, Job, JobNotFoundError, State, StateDirectoryError
-from jobworker_lib.version import FORMAT
+from jobworker_lib.store.version import FORMAT
 from lib_testing import sh
 
 FORMATS = sorted(path for path in (Path(__file__).parent / "formats").iterdir() if path.is_dir())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobworker_lib import Engine, Job, JobNotFoundError, State
-from jobworker_lib.directory import JobDirectory
+from jobworker_lib.job.directory import JobDirectory
 from lib_testing import SLEEPER, finish, program, sh, wait_until
 
 

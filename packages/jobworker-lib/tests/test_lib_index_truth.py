@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobworker_lib import State
-from jobworker_lib.directory import EXIT, SPEC, STARTED, ExitRecord, JobDirectory, StartRecord
 from jobworker_lib.events import log
 from jobworker_lib.events.event import Event, EventType
 from jobworker_lib.events.reader import EventReader, beginning_of
 from jobworker_lib.events.telling import tell
-from jobworker_lib.index_schema import Query
-from jobworker_lib.spec import JobSpec
-from jobworker_lib.status import Reason
-from jobworker_lib.store import Store
+from jobworker_lib.job.directory import EXIT, SPEC, STARTED, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.job.spec import JobSpec
+from jobworker_lib.job.status import Reason
+from jobworker_lib.store.index_schema import Query
+from jobworker_lib.store.store import Store
 
 STEPS = ("made", "told", "shown", "started", "started told", "ended", "ended told")
 """The steps of a job's life, as engine and shim make them."""

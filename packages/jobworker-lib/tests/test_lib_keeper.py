@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobworker_lib import Bounds, Engine, State
-from jobworker_lib.directory import JobDirectory
+from jobworker_lib.job.directory import JobDirectory
 from lib_testing import (
     PATIENCE_SECONDS,
     SLEEPER,
@@ -297,7 +297,7 @@ def test_cut_off_start_of_before_the_boot_is_lost(
 ) -> None:
     with program(_DIES_BEFORE_IT_IS_TAKEN, state_dir, tmp_path / "ran", "request") as starter:
         finish(starter)
-    monkeypatch.setattr("jobworker_lib.lost.boot_time_ns", time.time_ns)
+    monkeypatch.setattr("jobworker_lib.store.lost.boot_time_ns", time.time_ns)
     with Engine(state_dir) as engine:
         assert [status.state for status in engine.list().statuses] == [State.LOST]
 

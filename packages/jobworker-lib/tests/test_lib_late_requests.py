@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobworker_lib import Engine, Job, Reason, State
-from jobworker_lib.directory import CONTROL_SOCKET, JobDirectory
+from jobworker_lib.job.directory import CONTROL_SOCKET, JobDirectory
 from jobworker_lib.messages import connect_in, receive, send
 from lib_testing import awaiting, process_state, sh, shim_of, wait_until
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobworker_lib import Chunk
-from jobworker_lib.directory import OUTPUT_INDEX, OUTPUT_LOG, JobDirectory
+from jobworker_lib.job.directory import OUTPUT_INDEX, OUTPUT_LOG, JobDirectory
 from jobworker_lib.output.format import RECORD, STREAMS, Stream
 from jobworker_lib.output.reader import OutputReader
 from jobworker_lib.output.segment import recorded_bytes

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobworker_lib import InvalidArgumentError, OutputLimit
-from jobworker_lib.directory import JobDirectory
+from jobworker_lib.job.directory import JobDirectory
 from jobworker_lib.output import beginning
 from jobworker_lib.output.format import STREAMS, Stream, segment_bases
 from jobworker_lib.output.reader import OutputReader

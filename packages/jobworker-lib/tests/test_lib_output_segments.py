@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobworker_lib import Chunk, Gap, OutputLimit
-from jobworker_lib.directory import JobDirectory
+from jobworker_lib.job.directory import JobDirectory
 from jobworker_lib.output.format import RECORD, STREAMS, Stream, segment_bases, segment_names
 from jobworker_lib.output.reader import OutputReader
 from jobworker_lib.output.segment import recorded_bytes

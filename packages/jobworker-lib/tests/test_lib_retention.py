@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobworker_lib import Engine, InvalidArgumentError, Job, Retention
-from jobworker_lib.housekeeper import _LOCK_FILE
-from jobworker_lib.retention import KEEP_ALL, EndedJob, superfluous
-from jobworker_lib.scan import disk_usage
+from jobworker_lib.store.housekeeper import _LOCK_FILE
+from jobworker_lib.store.retention import KEEP_ALL, EndedJob, superfluous
+from jobworker_lib.store.scan import disk_usage
 from lib_testing import SLEEPER, sh, wait_until
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from jobworker_lib import Reason, State
-from jobworker_lib.directory import SPEC, JobDirectory
+from jobworker_lib.job.directory import SPEC, JobDirectory
+from jobworker_lib.job.spec import JobSpec
 from jobworker_lib.output.reader import OutputReader
-from jobworker_lib.spec import JobSpec
 from lib_testing import PATIENCE_SECONDS, job_processes, sh, wait_until
 
 RunShim = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -17,7 +17,7 @@ from jobworker_lib import (
     RestartPolicy,
     TerminalSize,
 )
-from jobworker_lib.spec import DEFAULT_PATH, JobSpec
+from jobworker_lib.job.spec import DEFAULT_PATH, JobSpec
 
 
 def make(argv: Any = ("true",), **options: Any) -> JobSpec:

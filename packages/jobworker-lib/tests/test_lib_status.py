@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobworker_lib import JobStatus, Reason, State
-from jobworker_lib.timestamps import utc_from_ns
+from jobworker_lib.job.timestamps import utc_from_ns
 
 
 def status(**fields: Any) -> JobStatus:

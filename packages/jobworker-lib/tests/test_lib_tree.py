@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from jobworker_lib import tree
+from jobworker_lib.host import tree
 from lib_testing import PATIENCE_SECONDS
 
 # Says which signal ends it, unless it is one that can't be caught.

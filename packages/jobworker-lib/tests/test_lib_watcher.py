@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jobworker_lib import Engine, JobStatus, aio, libc
-from jobworker_lib.directory import OUTPUT_INDEX
+from jobworker_lib import Engine, JobStatus, aio
+from jobworker_lib.host import libc
+from jobworker_lib.job.directory import OUTPUT_INDEX
 from jobworker_lib.output.format import RECORD
 from lib_testing import PATIENCE_SECONDS, awaiting, sh, wait_until
 
@@ -118,7 +119,7 @@ def test_without_inotify_all_is_found_by_looking_again(
     state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on network filesystems."""
-    monkeypatch.setattr("jobworker_lib.watcher.is_network_filesystem", lambda _path: True)
+    monkeypatch.setattr("jobworker_lib.waiting.watcher.is_network_filesystem", lambda _path: True)
     with Engine(state_dir) as engine:
         job = engine.start(sh(f"echo early; {awaiting(tmp_path / 'gate')}; echo late; exit 3"))
         chunks = job.output()

@@ -6,9 +6,6 @@ These are all its public names; :mod:`jobworker_lib.aio` offers the same engine 
 from __future__ import annotations
 
 from jobworker_lib import aio
-from jobworker_lib.attachment import Attachment
-from jobworker_lib.attempts import Attempt
-from jobworker_lib.bounds import Bounds
 from jobworker_lib.engine import Engine, Job, RunResult
 from jobworker_lib.errors import (
     ArgumentsTooLongError,
@@ -32,17 +29,20 @@ from jobworker_lib.errors import (
     WorkingDirectoryError,
 )
 from jobworker_lib.events.event import Event, EventType
-from jobworker_lib.limits import Limits
+from jobworker_lib.events.watch import Watch
+from jobworker_lib.interaction.attachment import Attachment
+from jobworker_lib.job.attempts import Attempt
+from jobworker_lib.job.limits import Limits
+from jobworker_lib.job.restart import RestartPolicy
+from jobworker_lib.job.start_options import StartOptions
+from jobworker_lib.job.status import JobStatus, Reason, State
+from jobworker_lib.job.terminal import TerminalSize
 from jobworker_lib.output.chunk import Chunk, Gap
 from jobworker_lib.output.limit import OutputLimit
 from jobworker_lib.output.selection import OutputOptions
-from jobworker_lib.page import Page
-from jobworker_lib.restart import RestartPolicy
-from jobworker_lib.retention import Retention
-from jobworker_lib.start_options import StartOptions
-from jobworker_lib.status import JobStatus, Reason, State
-from jobworker_lib.terminal import TerminalSize
-from jobworker_lib.watch import Watch
+from jobworker_lib.queue.bounds import Bounds
+from jobworker_lib.store.page import Page
+from jobworker_lib.store.retention import Retention
 
 __version__ = "0.1.0"
 

@@ -9,16 +9,16 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from jobworker_lib.aio_attachment import Attachment
 from jobworker_lib.core import Core
 from jobworker_lib.engine import RunResult
 from jobworker_lib.errors import JobworkerError
-from jobworker_lib.page import Page
-from jobworker_lib.retention import AS_BEFORE
+from jobworker_lib.events.watch import AsyncWatch
+from jobworker_lib.interaction.aio_attachment import Attachment
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
-from jobworker_lib.waiting import block_async, until_async
-from jobworker_lib.watch import AsyncWatch
-from jobworker_lib.watcher import Change
+from jobworker_lib.store.page import Page
+from jobworker_lib.store.retention import AS_BEFORE
+from jobworker_lib.waiting.drivers import block_async, until_async
+from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
     import os
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from jobworker_lib.bounds import Bounds
+    from jobworker_lib.job.spec import Argument
+    from jobworker_lib.job.start_options import StartOptions
+    from jobworker_lib.job.status import JobStatus, State
     from jobworker_lib.output.chunk import Chunk
     from jobworker_lib.output.selection import OutputOptions
-    from jobworker_lib.retention import GivenRetention
-    from jobworker_lib.spec import Argument
-    from jobworker_lib.start_options import StartOptions
-    from jobworker_lib.status import JobStatus, State
+    from jobworker_lib.queue.bounds import Bounds
+    from jobworker_lib.store.retention import GivenRetention
 
 __all__ = ["Attachment", "Engine", "Job"]
 

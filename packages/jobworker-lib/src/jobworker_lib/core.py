@@ -13,24 +13,24 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobworker_lib.bounds import checked_bounds
-from jobworker_lib.ends import Ends
 from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
 from jobworker_lib.events.feed import EventFeed
-from jobworker_lib.housekeeper import Housekeeper
-from jobworker_lib.index_schema import Query
-from jobworker_lib.input import JobInput
+from jobworker_lib.interaction.input import JobInput
+from jobworker_lib.job.limits import require_enforceable
+from jobworker_lib.job.spec import Argument, JobSpec, checked_labels, checked_seconds
+from jobworker_lib.job.start_errors import raise_start_error
+from jobworker_lib.job.status import JobStatus, State
 from jobworker_lib.launcher import Launcher
-from jobworker_lib.limits import require_enforceable
 from jobworker_lib.messages import send_control
 from jobworker_lib.output.reader import OutputReader
 from jobworker_lib.queue import waiting_jobs
-from jobworker_lib.retention import AS_BEFORE, KEEP_ALL
-from jobworker_lib.spec import Argument, JobSpec, checked_labels, checked_seconds
-from jobworker_lib.start_errors import raise_start_error
-from jobworker_lib.status import JobStatus, State
-from jobworker_lib.store import Store
-from jobworker_lib.watcher import Watcher
+from jobworker_lib.queue.bounds import checked_bounds
+from jobworker_lib.store.housekeeper import Housekeeper
+from jobworker_lib.store.index_schema import Query
+from jobworker_lib.store.retention import AS_BEFORE, KEEP_ALL
+from jobworker_lib.store.store import Store
+from jobworker_lib.waiting.ends import Ends
+from jobworker_lib.waiting.watcher import Watcher
 
 if TYPE_CHECKING:
     import os
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Unpack
 
-    from jobworker_lib.bounds import Bounds
-    from jobworker_lib.directory import JobDirectory
+    from jobworker_lib.job.directory import JobDirectory
+    from jobworker_lib.job.start_options import StartOptions
     from jobworker_lib.output.selection import OutputOptions
-    from jobworker_lib.retention import GivenRetention
-    from jobworker_lib.start_options import StartOptions
+    from jobworker_lib.queue.bounds import Bounds
+    from jobworker_lib.store.retention import GivenRetention
 
 _LONGEST_GRACE_SECONDS = 86400.0
 _ID_PREFIX = re.compile(r"[0-9a-f-]{0,36}")

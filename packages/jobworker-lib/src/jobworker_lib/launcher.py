@@ -6,15 +6,15 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from jobworker_lib import lost
 from jobworker_lib.errors import EngineError
 from jobworker_lib.forkserver.client import ForkServerClient
 from jobworker_lib.messages import receive
 from jobworker_lib.queue import waiting_jobs
+from jobworker_lib.store import lost
 
 if TYPE_CHECKING:
-    from jobworker_lib.directory import JobDirectory
-    from jobworker_lib.store import Store
+    from jobworker_lib.job.directory import JobDirectory
+    from jobworker_lib.store.store import Store
 
 _ATTEMPTS = 3
 

@@ -7,7 +7,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from jobworker_lib.directory import CONTROL_SOCKET, JobDirectory
+from jobworker_lib.job.directory import CONTROL_SOCKET, JobDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from jobworker_lib.bounds import WHEN_FULL, Bounds, WhenFull
-from jobworker_lib.retention import Retention
+from jobworker_lib.queue.bounds import WHEN_FULL, Bounds, WhenFull
+from jobworker_lib.store.retention import Retention
 from jobworker_server import retention_setting
 from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError

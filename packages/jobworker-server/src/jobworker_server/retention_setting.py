@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jobworker_lib.retention import Retention
+from jobworker_lib.store.retention import Retention
 
 NAMES = ("retention_age", "retention_jobs", "retention_bytes")
 

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jobworker_lib.errors import InvalidArgumentError
-from jobworker_lib.status import State
-from jobworker_lib.timestamps import utc_from_ns
+from jobworker_lib.job.status import State
+from jobworker_lib.job.timestamps import utc_from_ns
 
 if TYPE_CHECKING:
     from datetime import datetime

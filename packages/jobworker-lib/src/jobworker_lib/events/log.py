@@ -16,8 +16,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobworker_lib.directory import DIRECTORY_MODE, FILE_MODE
-from jobworker_lib.procfs import boot_id
+from jobworker_lib.host.procfs import boot_id
+from jobworker_lib.job.directory import DIRECTORY_MODE, FILE_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from jobworker_lib.events import log
 from jobworker_lib.events.event import Event, EventType
 
 if TYPE_CHECKING:
-    from jobworker_lib.directory import JobDirectory
-    from jobworker_lib.status import State
+    from jobworker_lib.job.directory import JobDirectory
+    from jobworker_lib.job.status import State
 
 
 def events_of(directory: JobDirectory) -> str:

@@ -9,9 +9,9 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jobworker_lib.detached import LOG, spawn
-from jobworker_lib.directory import FILE_MODE
 from jobworker_lib.errors import EngineError
+from jobworker_lib.host.detached import LOG, spawn
+from jobworker_lib.job.directory import FILE_MODE
 from jobworker_lib.messages import bind_in, connect_in, send
 
 if TYPE_CHECKING:

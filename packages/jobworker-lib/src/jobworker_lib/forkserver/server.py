@@ -14,12 +14,14 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jobworker_lib import libc, lost, messages, tree
-from jobworker_lib.detached import detach
-from jobworker_lib.directory import EXIT
-from jobworker_lib.procfs import boot_id, descendants
+from jobworker_lib import messages
+from jobworker_lib.host import libc, tree
+from jobworker_lib.host.detached import detach
+from jobworker_lib.host.procfs import boot_id, descendants
+from jobworker_lib.job.directory import EXIT
 from jobworker_lib.shim import main as shim
 from jobworker_lib.shim.signals import SignalPipe
+from jobworker_lib.store import lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from jobworker_lib.output.segment import Segment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobworker_lib.directory import JobDirectory
+    from jobworker_lib.job.directory import JobDirectory
 
 _BLOCK_RECORDS = 64
 _MOST_RECORDS = 4096

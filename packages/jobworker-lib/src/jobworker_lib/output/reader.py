@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from jobworker_lib.directory import JobDirectory
+    from jobworker_lib.job.directory import JobDirectory
 
 _BATCH_BYTES = 1 << 20
 _FEWEST_RECORDS = 64

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobworker_lib.directory import JobDirectory
+    from jobworker_lib.job.directory import JobDirectory
 
 RESERVE = "reserve"
 _MOST_BY_DEFAULT = 1 << 30

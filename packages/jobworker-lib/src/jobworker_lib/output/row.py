@@ -6,7 +6,7 @@ import os
 from collections import deque
 from contextlib import suppress
 
-from jobworker_lib.directory import FILE_MODE, JobDirectory
+from jobworker_lib.job.directory import FILE_MODE, JobDirectory
 from jobworker_lib.output.format import RECORD, segment_names
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

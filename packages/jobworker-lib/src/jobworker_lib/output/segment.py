@@ -11,7 +11,7 @@ from jobworker_lib.output.format import RECORD, Record, segment_bases, segment_n
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobworker_lib.directory import JobDirectory
+    from jobworker_lib.job.directory import JobDirectory
 
 
 class Segment:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from jobworker_lib.errors import InvalidArgumentError
+from jobworker_lib.job.timestamps import ns_from_utc
 from jobworker_lib.output.format import STREAMS, Stream
-from jobworker_lib.timestamps import ns_from_utc
 
 if TYPE_CHECKING:
     from datetime import datetime

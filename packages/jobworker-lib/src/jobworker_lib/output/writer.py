@@ -12,7 +12,7 @@ from jobworker_lib.output.reserve import Reserve
 from jobworker_lib.output.row import SegmentRow
 
 if TYPE_CHECKING:
-    from jobworker_lib.directory import JobDirectory
+    from jobworker_lib.job.directory import JobDirectory
     from jobworker_lib.output.limit import OutputLimit
 
 _MOST_SPLICED = 1 << 20

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobworker_lib.errors import QuotaExceededError
-from jobworker_lib.status import State
+from jobworker_lib.job.status import State
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from jobworker_lib.bounds import Bounds
-    from jobworker_lib.spec import JobSpec
+    from jobworker_lib.job.spec import JobSpec
+    from jobworker_lib.queue.bounds import Bounds
 
 _RUNNING = (State.STARTING, State.RUNNING)
 

@@ -7,9 +7,9 @@ import select
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jobworker_lib import libc
 from jobworker_lib.events import log
-from jobworker_lib.filesystem import is_network_filesystem
+from jobworker_lib.host import libc
+from jobworker_lib.host.filesystem import is_network_filesystem
 
 if TYPE_CHECKING:
     from pathlib import Path

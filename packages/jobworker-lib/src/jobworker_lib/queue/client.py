@@ -7,8 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from jobworker_lib.detached import spawn
-from jobworker_lib.directory import FILE_MODE
+from jobworker_lib.host.detached import spawn
+from jobworker_lib.job.directory import FILE_MODE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,19 +14,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobworker_lib import index_rows, libc
-from jobworker_lib.detached import detach
 from jobworker_lib.errors import JobNotFoundError, JobworkerError
+from jobworker_lib.host import libc
+from jobworker_lib.host.detached import detach
+from jobworker_lib.job.status import State
 from jobworker_lib.launcher import Launcher
 from jobworker_lib.queue import admission, waiting_jobs
 from jobworker_lib.queue.alarm import Alarm
-from jobworker_lib.status import State
-from jobworker_lib.store import Store
+from jobworker_lib.store import index_rows
+from jobworker_lib.store.store import Store
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from jobworker_lib.directory import JobDirectory
+    from jobworker_lib.job.directory import JobDirectory
 
 _MOST_AT_ONCE = 16
 """Jobs that are marked as being started in one transaction; they wait for each other."""

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from jobworker_lib import lost
-from jobworker_lib.directory import EXIT, ExitRecord, JobDirectory
-from jobworker_lib.status import Reason, State
+from jobworker_lib.job.directory import EXIT, ExitRecord, JobDirectory
+from jobworker_lib.job.status import Reason, State
+from jobworker_lib.store import lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from jobworker_lib.directory import JobDirectory
+from jobworker_lib.job.directory import JobDirectory
 from jobworker_lib.shim.main import prepare, run_job
 
 

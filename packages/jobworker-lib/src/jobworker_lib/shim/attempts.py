@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from jobworker_lib.attempts import Attempt
-from jobworker_lib.directory import ATTEMPTS, JobDirectory
+from jobworker_lib.job.attempts import Attempt
+from jobworker_lib.job.directory import ATTEMPTS, JobDirectory
 
 if TYPE_CHECKING:
-    from jobworker_lib.restart import RestartPolicy
+    from jobworker_lib.job.restart import RestartPolicy
     from jobworker_lib.shim.ending import Outcome
 
 _MOST_KEPT = 100

@@ -7,9 +7,9 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jobworker_lib.directory import CONTROL_SOCKET, JobDirectory
+from jobworker_lib.job.directory import CONTROL_SOCKET, JobDirectory
+from jobworker_lib.job.status import Reason
 from jobworker_lib.messages import bind_in, receive, send
-from jobworker_lib.status import Reason
 
 if TYPE_CHECKING:
     from jobworker_lib.shim.ending import Ending

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from jobworker_lib.directory import ExitRecord
-from jobworker_lib.status import Reason, State
+from jobworker_lib.job.directory import ExitRecord
+from jobworker_lib.job.status import Reason, State
 
 DEFAULT_GRACE_SECONDS = 10.0
 """How long a job has after SIGTERM before SIGKILL, where nothing else is asked for."""

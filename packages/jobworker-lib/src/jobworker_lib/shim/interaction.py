@@ -6,8 +6,8 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
+from jobworker_lib.job.terminal import TerminalSize
 from jobworker_lib.shim.input import Input
-from jobworker_lib.terminal import TerminalSize
 
 if TYPE_CHECKING:
     import select

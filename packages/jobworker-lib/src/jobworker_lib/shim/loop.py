@@ -10,22 +10,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jobworker_lib import tree
-from jobworker_lib.procfs import descendants
+from jobworker_lib.host import tree
+from jobworker_lib.host.procfs import descendants
+from jobworker_lib.job.start_errors import explain
+from jobworker_lib.job.status import Reason
 from jobworker_lib.shim.capture import Capture
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS, Ending, Outcome
 from jobworker_lib.shim.interaction import Interaction
 from jobworker_lib.shim.spawn import Spawned
-from jobworker_lib.start_errors import explain
-from jobworker_lib.status import Reason
 
 if TYPE_CHECKING:
-    from jobworker_lib.directory import ExitRecord
+    from jobworker_lib.job.directory import ExitRecord
+    from jobworker_lib.job.spec import JobSpec
     from jobworker_lib.output.writer import OutputWriter
     from jobworker_lib.shim.attempts import Attempts
     from jobworker_lib.shim.control import Control
     from jobworker_lib.shim.signals import SignalPipe
-    from jobworker_lib.spec import JobSpec
 
 _KILL_AGAIN_SECONDS = 0.05
 

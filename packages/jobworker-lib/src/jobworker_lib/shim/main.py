@@ -8,9 +8,10 @@ import socket
 import traceback
 from contextlib import suppress
 
-from jobworker_lib import libc, messages, tree
-from jobworker_lib.directory import ExitRecord, JobDirectory
-from jobworker_lib.procfs import descendants
+from jobworker_lib import messages
+from jobworker_lib.host import libc, tree
+from jobworker_lib.host.procfs import descendants
+from jobworker_lib.job.directory import ExitRecord, JobDirectory
 from jobworker_lib.shim.signals import SignalPipe
 from jobworker_lib.shim.supervisor import supervise
 

@@ -8,8 +8,8 @@ import struct
 import termios
 import time
 
-from jobworker_lib.start_errors import TERMINAL_DEVICE
-from jobworker_lib.terminal import TerminalSize
+from jobworker_lib.job.start_errors import TERMINAL_DEVICE
+from jobworker_lib.job.terminal import TerminalSize
 
 _IUTF8 = 0x4000
 """Erasing removes a whole character of UTF-8, not a byte (termios(3)); the module termios has no name for it."""

@@ -12,8 +12,8 @@ from jobworker_lib.shim.pty import Terminal, take_over
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobworker_lib.spec import JobSpec
-    from jobworker_lib.terminal import TerminalSize
+    from jobworker_lib.job.spec import JobSpec
+    from jobworker_lib.job.terminal import TerminalSize
 
 
 class Spawned:

@@ -8,21 +8,21 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from jobworker_lib.directory import EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
+from jobworker_lib.host.procfs import boot_id
+from jobworker_lib.job.directory import EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.job.start_errors import explain
+from jobworker_lib.job.status import Reason, State
 from jobworker_lib.output.writer import OutputWriter
-from jobworker_lib.procfs import boot_id
 from jobworker_lib.shim.attempts import Attempts
 from jobworker_lib.shim.control import Control
 from jobworker_lib.shim.loop import JobLoop
 from jobworker_lib.shim.spawn import Spawned
-from jobworker_lib.start_errors import explain
-from jobworker_lib.status import Reason, State
 
 if TYPE_CHECKING:
+    from jobworker_lib.job.spec import JobSpec
     from jobworker_lib.shim.signals import SignalPipe
-    from jobworker_lib.spec import JobSpec
 
 Started = Callable[[ExitRecord | None], None]
 """Called once, when the command was executed, or with the record of why it was not."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar, overload
 
 if TYPE_CHECKING:
-    from jobworker_lib.status import JobStatus
+    from jobworker_lib.job.status import JobStatus
 
 JobT = TypeVar("JobT")
 

@@ -6,9 +6,9 @@ import json
 import os
 from typing import Any
 
-from jobworker_lib.directory import EXIT, SPEC
-from jobworker_lib.index_rows import Indexed
-from jobworker_lib.status import State
+from jobworker_lib.job.directory import EXIT, SPEC
+from jobworker_lib.job.status import State
+from jobworker_lib.store.index_rows import Indexed
 
 _READ_BYTES = 64 << 10
 

@@ -16,8 +16,8 @@ from jobworker_lib.errors import (
 )
 
 if TYPE_CHECKING:
-    from jobworker_lib.directory import ExitRecord
-    from jobworker_lib.spec import JobSpec
+    from jobworker_lib.job.directory import ExitRecord
+    from jobworker_lib.job.spec import JobSpec
 
 TERMINAL_DEVICE = "/dev/ptmx"
 """Stands as ``filename`` in an error that comes of making a terminal."""

@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from jobworker_lib.directory import FILE_MODE
 from jobworker_lib.errors import InvalidArgumentError
-from jobworker_lib.record import known_fields
+from jobworker_lib.job.directory import FILE_MODE
+from jobworker_lib.job.record import known_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from jobworker_lib.limits import Limits
+    from jobworker_lib.job.limits import Limits
+    from jobworker_lib.job.restart import RestartPolicy
+    from jobworker_lib.job.terminal import TerminalSize
     from jobworker_lib.output.limit import OutputLimit
-    from jobworker_lib.restart import RestartPolicy
-    from jobworker_lib.terminal import TerminalSize
 
 
 class StartOptions(TypedDict, total=False):

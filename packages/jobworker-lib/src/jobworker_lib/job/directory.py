@@ -19,13 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from jobworker_lib.attempts import Attempt
+from jobworker_lib.job.attempts import Attempt
+from jobworker_lib.job.record import known_fields
+from jobworker_lib.job.spec import JobSpec
+from jobworker_lib.job.status import JobStatus, Reason, State
+from jobworker_lib.job.timestamps import utc_from_ns
 from jobworker_lib.output.format import segment_bases, segment_names
 from jobworker_lib.output.segment import recorded_bytes
-from jobworker_lib.record import known_fields
-from jobworker_lib.spec import JobSpec
-from jobworker_lib.status import JobStatus, Reason, State
-from jobworker_lib.timestamps import utc_from_ns
 
 SPEC = "spec.json"
 STARTED = "started.json"
@@ -63,7 +63,7 @@ class ExitRecord:
     exit_code: int | None = None
     signal: int | None = None
     error_kind: str | None = None
-    """Which error the start ended with, by its name in :mod:`jobworker_lib.start_errors`."""
+    """Which error the start ended with, by its name in :mod:`jobworker_lib.job.start_errors`."""
     error: str | None = None
     """Why the command could not be executed, or how the job was lost."""
     output_dropped_bytes: int = 0

@@ -14,21 +14,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from jobworker_lib import index_rows, index_schema
 from jobworker_lib.errors import CursorExpiredError, EngineError
 from jobworker_lib.events import log
 from jobworker_lib.events.event import Cursor, Event, EventType
 from jobworker_lib.events.reader import EventReader, beginning_of
-from jobworker_lib.filesystem import is_network_filesystem
-from jobworker_lib.procfs import boot_id
-from jobworker_lib.status import State
+from jobworker_lib.host.filesystem import is_network_filesystem
+from jobworker_lib.host.procfs import boot_id
+from jobworker_lib.job.status import State
+from jobworker_lib.store import index_rows, index_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from jobworker_lib.index_rows import Indexed
-    from jobworker_lib.index_schema import Query, Row
-    from jobworker_lib.spec import JobSpec
+    from jobworker_lib.job.spec import JobSpec
+    from jobworker_lib.store.index_rows import Indexed
+    from jobworker_lib.store.index_schema import Query, Row
 
 T = TypeVar("T")
 

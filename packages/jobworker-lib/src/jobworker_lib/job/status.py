@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from jobworker_lib.limits import Limits
-from jobworker_lib.timestamps import utc_from_ns
+from jobworker_lib.job.limits import Limits
+from jobworker_lib.job.timestamps import utc_from_ns
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jobworker_lib.attempts import Attempt
+    from jobworker_lib.job.attempts import Attempt
+    from jobworker_lib.job.restart import RestartPolicy
     from jobworker_lib.output.limit import OutputLimit
-    from jobworker_lib.restart import RestartPolicy
 
 
 class State(StrEnum):

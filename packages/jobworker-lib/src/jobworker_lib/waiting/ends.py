@@ -6,14 +6,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobworker_lib.waiting import Place
-from jobworker_lib.watcher import Change
+from jobworker_lib.waiting.drivers import Place
+from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobworker_lib.core import Core
-    from jobworker_lib.status import JobStatus
+    from jobworker_lib.job.status import JobStatus
 
 _ALL_AGAIN_SECONDS = 1.0
 

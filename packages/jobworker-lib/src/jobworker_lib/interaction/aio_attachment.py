@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Self
 
 from jobworker_lib.errors import InputClosedError
-from jobworker_lib.waiting import until_async
-from jobworker_lib.watcher import Change
+from jobworker_lib.waiting.drivers import until_async
+from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from jobworker_lib.aio import Job
     from jobworker_lib.core import Core
-    from jobworker_lib.input import JobInput
+    from jobworker_lib.interaction.input import JobInput
+    from jobworker_lib.job.terminal import TerminalSize
     from jobworker_lib.output.chunk import Chunk
     from jobworker_lib.output.reader import OutputReader
-    from jobworker_lib.terminal import TerminalSize
 
 
 class Attachment:

@@ -9,11 +9,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from jobworker_lib.directory import FILE_MODE
+from jobworker_lib.job.directory import FILE_MODE
 
 LOG = "engine.log"
 
-_PACKAGES = str(Path(__file__).resolve().parents[1])
+_PACKAGES = str(Path(__file__).resolve().parents[2])
 _BOOTSTRAP = """
 import importlib, sys
 sys.path.insert(0, sys.argv[1])

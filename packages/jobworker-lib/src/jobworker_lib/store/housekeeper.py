@@ -13,16 +13,16 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from jobworker_lib import index_rows, scan
-from jobworker_lib.directory import FILE_MODE, JobDirectory
 from jobworker_lib.errors import EngineError, JobNotFoundError
-from jobworker_lib.retention import read_retention, superfluous
+from jobworker_lib.job.directory import FILE_MODE, JobDirectory
+from jobworker_lib.store import index_rows, scan
+from jobworker_lib.store.retention import read_retention, superfluous
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobworker_lib.retention import EndedJob
-    from jobworker_lib.store import Store
+    from jobworker_lib.store.retention import EndedJob
+    from jobworker_lib.store.store import Store
 
 _LOCK_FILE = "retention.lock"
 _PERIOD_SECONDS = 60.0

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
-from jobworker_lib import libc
-from jobworker_lib.directory import EXIT, STARTED
-from jobworker_lib.filesystem import is_network_filesystem
+from jobworker_lib.host import libc
+from jobworker_lib.host.filesystem import is_network_filesystem
+from jobworker_lib.job.directory import EXIT, STARTED
 
 _EVENT = struct.Struct("iIII")
 _READ_BYTES = 64 << 10

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from jobworker_lib.watcher import Change
+from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
     import os

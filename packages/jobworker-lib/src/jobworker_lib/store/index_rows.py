@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from jobworker_lib import index_schema
 from jobworker_lib.events.event import Cursor
-from jobworker_lib.retention import EndedJob
-from jobworker_lib.status import State
+from jobworker_lib.job.status import State
+from jobworker_lib.store import index_schema
+from jobworker_lib.store.retention import EndedJob
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from jobworker_lib.events.event import Event
-    from jobworker_lib.spec import JobSpec
+    from jobworker_lib.job.spec import JobSpec
 
 _INSERT = (
     "INSERT OR IGNORE INTO jobs"

@@ -8,28 +8,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobworker_lib import index_rows, lost, scan, status_json
-from jobworker_lib.acceptance import Acceptance
-from jobworker_lib.bounds import BoundsFile
-from jobworker_lib.directory import DIRECTORY_MODE, ExitRecord, JobDirectory
 from jobworker_lib.errors import EngineError, JobNotFoundError, JobRunningError, StateDirectoryError
 from jobworker_lib.events import log
-from jobworker_lib.index import Index
-from jobworker_lib.index_rows import Indexed
+from jobworker_lib.job import status_json
+from jobworker_lib.job.directory import DIRECTORY_MODE, ExitRecord, JobDirectory
+from jobworker_lib.job.status import JobStatus, State
 from jobworker_lib.queue import waiting_jobs
+from jobworker_lib.queue.acceptance import Acceptance
+from jobworker_lib.queue.bounds import BoundsFile
 from jobworker_lib.queue.client import KeeperClient
-from jobworker_lib.retention import write_retention
-from jobworker_lib.status import JobStatus, State
-from jobworker_lib.upkeep import Upkeep
-from jobworker_lib.version import check_version
+from jobworker_lib.store import index_rows, lost, scan
+from jobworker_lib.store.index import Index
+from jobworker_lib.store.index_rows import Indexed
+from jobworker_lib.store.retention import write_retention
+from jobworker_lib.store.upkeep import Upkeep
+from jobworker_lib.store.version import check_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobworker_lib.bounds import Bounds
-    from jobworker_lib.index_schema import Query
-    from jobworker_lib.retention import Retention
-    from jobworker_lib.spec import JobSpec
+    from jobworker_lib.job.spec import JobSpec
+    from jobworker_lib.queue.bounds import Bounds
+    from jobworker_lib.store.index_schema import Query
+    from jobworker_lib.store.retention import Retention
 
 _HIDDEN_NEW = ".new-"
 _HIDDEN_DELETED = ".deleted-"

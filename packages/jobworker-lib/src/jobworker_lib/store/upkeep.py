@@ -9,12 +9,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jobworker_lib import index_rows, lost
-from jobworker_lib.directory import JobDirectory
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import tell
+from jobworker_lib.job.directory import JobDirectory
+from jobworker_lib.job.status import State
 from jobworker_lib.queue import waiting_jobs
-from jobworker_lib.status import State
+from jobworker_lib.store import index_rows, lost
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from jobworker_lib.store import Store
+    from jobworker_lib.store.store import Store
 
 _SHARE = 20
 """A look at all jobs that have not ended takes at most this fraction of the time, however many there are."""

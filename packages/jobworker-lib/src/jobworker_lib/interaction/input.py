@@ -15,12 +15,12 @@ from jobworker_lib.errors import (
     NoInputError,
     NoTerminalError,
 )
-from jobworker_lib.spec import checked_terminal
+from jobworker_lib.job.spec import checked_terminal
 
 if TYPE_CHECKING:
     from jobworker_lib.core import Core
-    from jobworker_lib.status import JobStatus
-    from jobworker_lib.terminal import TerminalSize
+    from jobworker_lib.job.status import JobStatus
+    from jobworker_lib.job.terminal import TerminalSize
 
 _BUFFER_BYTES = 64 << 10
 

@@ -9,20 +9,20 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jobworker_lib import index_rows
-from jobworker_lib.directory import DIRECTORY_MODE, QUEUED, SPEC, JobDirectory
 from jobworker_lib.errors import EngineError
 from jobworker_lib.events import log
 from jobworker_lib.events.event import Event, EventType
-from jobworker_lib.index_rows import Indexed
+from jobworker_lib.job.directory import DIRECTORY_MODE, QUEUED, SPEC, JobDirectory
+from jobworker_lib.job.status import State
 from jobworker_lib.queue import admission
-from jobworker_lib.status import State
+from jobworker_lib.store import index_rows
+from jobworker_lib.store.index_rows import Indexed
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from jobworker_lib.spec import JobSpec
-    from jobworker_lib.store import Store
+    from jobworker_lib.job.spec import JobSpec
+    from jobworker_lib.store.store import Store
 
 
 class Acceptance:

@@ -14,12 +14,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jobworker_lib.errors import InvalidArgumentError
-from jobworker_lib.limits import Limits
+from jobworker_lib.job.limits import Limits
+from jobworker_lib.job.record import known_fields
+from jobworker_lib.job.restart import RestartPolicy
+from jobworker_lib.job.start_options import StartOptions
+from jobworker_lib.job.terminal import TerminalSize
 from jobworker_lib.output.limit import ACTIONS, SMALLEST_LIMIT, OutputLimit
-from jobworker_lib.record import known_fields
-from jobworker_lib.restart import RestartPolicy
-from jobworker_lib.start_options import StartOptions
-from jobworker_lib.terminal import TerminalSize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

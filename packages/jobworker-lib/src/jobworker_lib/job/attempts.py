@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobworker_lib.timestamps import utc_from_ns
+from jobworker_lib.job.timestamps import utc_from_ns
 
 if TYPE_CHECKING:
     from datetime import datetime

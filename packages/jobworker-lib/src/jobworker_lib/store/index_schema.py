@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jobworker_lib.status import State
-from jobworker_lib.status_json import FIELDS
+from jobworker_lib.job.status import State
+from jobworker_lib.job.status_json import FIELDS
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,13 +7,13 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 
-from jobworker_lib import tree
-from jobworker_lib.directory import CONTROL_SOCKET, EXIT, ExitRecord, JobDirectory, StartRecord
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
-from jobworker_lib.procfs import boot_id, boot_time_ns, descendants, processes_with_environment
-from jobworker_lib.spec import JOB_ID_VARIABLE
-from jobworker_lib.status import Reason, State
+from jobworker_lib.host import tree
+from jobworker_lib.host.procfs import boot_id, boot_time_ns, descendants, processes_with_environment
+from jobworker_lib.job.directory import CONTROL_SOCKET, EXIT, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.job.spec import JOB_ID_VARIABLE
+from jobworker_lib.job.status import Reason, State
 
 _PAUSE_SECONDS = 0.01
 _LOCK_SECONDS = 5.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Self
 
-from jobworker_lib.waiting import Place, block, block_async
-from jobworker_lib.watcher import Change
+from jobworker_lib.waiting.drivers import Place, block, block_async
+from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator

@@ -7,9 +7,9 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from jobworker_lib.directory import FILE_MODE
 from jobworker_lib.errors import InvalidArgumentError
-from jobworker_lib.record import known_fields
+from jobworker_lib.job.directory import FILE_MODE
+from jobworker_lib.job.record import known_fields
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""What the operating system of this host offers."""

@@ -1,0 +1,1 @@
+"""Writing to a job that runs, and reading what it answers."""

@@ -1,0 +1,1 @@
+"""What a job is, and the directory it is kept in."""
