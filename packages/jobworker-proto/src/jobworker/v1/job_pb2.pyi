@@ -112,6 +112,34 @@ EXIT_REASON_LOST: ExitReason.ValueType  # 7
 """The job's supervisor is gone and left no exit record."""
 Global___ExitReason: _TypeAlias = ExitReason  # noqa: Y015
 
+class _Network:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NetworkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Network.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NETWORK_UNSPECIFIED: _Network.ValueType  # 0
+    """Stands for NETWORK_HOST."""
+    NETWORK_HOST: _Network.ValueType  # 1
+    """The host's."""
+    NETWORK_ISOLATED: _Network.ValueType  # 2
+    """One of its own with nothing but a loopback interface, which is up."""
+    NETWORK_NONE: _Network.ValueType  # 3
+    """One of its own in which nothing works."""
+
+class Network(_Network, metaclass=_NetworkEnumTypeWrapper):
+    """Which network a job sees."""
+
+NETWORK_UNSPECIFIED: Network.ValueType  # 0
+"""Stands for NETWORK_HOST."""
+NETWORK_HOST: Network.ValueType  # 1
+"""The host's."""
+NETWORK_ISOLATED: Network.ValueType  # 2
+"""One of its own with nothing but a loopback interface, which is up."""
+NETWORK_NONE: Network.ValueType  # 3
+"""One of its own in which nothing works."""
+Global___Network: _TypeAlias = Network  # noqa: Y015
+
 class _OutputLimitAction:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -147,54 +175,343 @@ class Limits(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     CPUS_FIELD_NUMBER: _builtins.int
     PIDS_FIELD_NUMBER: _builtins.int
+    MEMORY_HIGH_BYTES_FIELD_NUMBER: _builtins.int
+    SWAP_BYTES_FIELD_NUMBER: _builtins.int
+    CPU_WEIGHT_FIELD_NUMBER: _builtins.int
+    IO_FIELD_NUMBER: _builtins.int
+    OPEN_FILES_FIELD_NUMBER: _builtins.int
+    FILE_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CORE_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    NICE_FIELD_NUMBER: _builtins.int
     memory_bytes: _builtins.int
-    """Most memory of the whole job, in bytes."""
+    """Most memory of the whole job, in bytes. A job that needs more ends with EXIT_REASON_OUT_OF_MEMORY."""
     cpus: _builtins.float
     """CPU time a second of the whole job, in processors: 0.5 is half of one, 2 is two."""
     pids: _builtins.int
     """Most processes and threads of the whole job."""
+    memory_high_bytes: _builtins.int
+    """Memory above which the whole job is slowed down and its memory is taken back, in bytes."""
+    swap_bytes: _builtins.int
+    """Most swap of the whole job, in bytes; 0: none."""
+    cpu_weight: _builtins.int
+    """The job's share of the processors when they are busy, 1 to 10000; 100 is that of a job without one."""
+    open_files: _builtins.int
+    """Most open files of each process (RLIMIT_NOFILE)."""
+    file_size_bytes: _builtins.int
+    """The largest file that a process may write, in bytes (RLIMIT_FSIZE)."""
+    core_size_bytes: _builtins.int
+    """The largest core dump, in bytes; 0: none (RLIMIT_CORE)."""
+    nice: _builtins.int
+    """Niceness of the job's processes, -20 (most favourable) to 19."""
+    @_builtins.property
+    def io(self) -> _containers.RepeatedCompositeFieldContainer[Global___IoLimit]:
+        """What the whole job may read from and write to disks."""
+
     def __init__(
         self,
         *,
         memory_bytes: _builtins.int | None = ...,
         cpus: _builtins.float | None = ...,
         pids: _builtins.int | None = ...,
+        memory_high_bytes: _builtins.int | None = ...,
+        swap_bytes: _builtins.int | None = ...,
+        cpu_weight: _builtins.int | None = ...,
+        io: _abc.Iterable[Global___IoLimit] | None = ...,
+        open_files: _builtins.int | None = ...,
+        file_size_bytes: _builtins.int | None = ...,
+        core_size_bytes: _builtins.int | None = ...,
+        nice: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpus", b"_cpus", "_memory_bytes", b"_memory_bytes", "_pids", b"_pids", "cpus", b"cpus", "memory_bytes", b"memory_bytes", "pids", b"pids"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_core_size_bytes", b"_core_size_bytes", "_cpu_weight", b"_cpu_weight", "_cpus", b"_cpus", "_file_size_bytes", b"_file_size_bytes", "_memory_bytes", b"_memory_bytes", "_memory_high_bytes", b"_memory_high_bytes", "_nice", b"_nice", "_open_files", b"_open_files", "_pids", b"_pids", "_swap_bytes", b"_swap_bytes", "core_size_bytes", b"core_size_bytes", "cpu_weight", b"cpu_weight", "cpus", b"cpus", "file_size_bytes", b"file_size_bytes", "memory_bytes", b"memory_bytes", "memory_high_bytes", b"memory_high_bytes", "nice", b"nice", "open_files", b"open_files", "pids", b"pids", "swap_bytes", b"swap_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpus", b"_cpus", "_memory_bytes", b"_memory_bytes", "_pids", b"_pids", "cpus", b"cpus", "memory_bytes", b"memory_bytes", "pids", b"pids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_core_size_bytes", b"_core_size_bytes", "_cpu_weight", b"_cpu_weight", "_cpus", b"_cpus", "_file_size_bytes", b"_file_size_bytes", "_memory_bytes", b"_memory_bytes", "_memory_high_bytes", b"_memory_high_bytes", "_nice", b"_nice", "_open_files", b"_open_files", "_pids", b"_pids", "_swap_bytes", b"_swap_bytes", "core_size_bytes", b"core_size_bytes", "cpu_weight", b"cpu_weight", "cpus", b"cpus", "file_size_bytes", b"file_size_bytes", "io", b"io", "memory_bytes", b"memory_bytes", "memory_high_bytes", b"memory_high_bytes", "nice", b"nice", "open_files", b"open_files", "pids", b"pids", "swap_bytes", b"swap_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__core_size_bytes: _TypeAlias = _typing.Literal["core_size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__core_size_bytes: _TypeAlias = _typing.Literal["_core_size_bytes", b"_core_size_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__cpu_weight: _TypeAlias = _typing.Literal["cpu_weight"]  # noqa: Y015
+    _WhichOneofArgType__cpu_weight: _TypeAlias = _typing.Literal["_cpu_weight", b"_cpu_weight"]  # noqa: Y015
     _WhichOneofReturnType__cpus: _TypeAlias = _typing.Literal["cpus"]  # noqa: Y015
     _WhichOneofArgType__cpus: _TypeAlias = _typing.Literal["_cpus", b"_cpus"]  # noqa: Y015
+    _WhichOneofReturnType__file_size_bytes: _TypeAlias = _typing.Literal["file_size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__file_size_bytes: _TypeAlias = _typing.Literal["_file_size_bytes", b"_file_size_bytes"]  # noqa: Y015
     _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
     _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_high_bytes: _TypeAlias = _typing.Literal["memory_high_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_high_bytes: _TypeAlias = _typing.Literal["_memory_high_bytes", b"_memory_high_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__nice: _TypeAlias = _typing.Literal["nice"]  # noqa: Y015
+    _WhichOneofArgType__nice: _TypeAlias = _typing.Literal["_nice", b"_nice"]  # noqa: Y015
+    _WhichOneofReturnType__open_files: _TypeAlias = _typing.Literal["open_files"]  # noqa: Y015
+    _WhichOneofArgType__open_files: _TypeAlias = _typing.Literal["_open_files", b"_open_files"]  # noqa: Y015
     _WhichOneofReturnType__pids: _TypeAlias = _typing.Literal["pids"]  # noqa: Y015
     _WhichOneofArgType__pids: _TypeAlias = _typing.Literal["_pids", b"_pids"]  # noqa: Y015
+    _WhichOneofReturnType__swap_bytes: _TypeAlias = _typing.Literal["swap_bytes"]  # noqa: Y015
+    _WhichOneofArgType__swap_bytes: _TypeAlias = _typing.Literal["_swap_bytes", b"_swap_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__core_size_bytes) -> _WhichOneofReturnType__core_size_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_weight) -> _WhichOneofReturnType__cpu_weight | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpus) -> _WhichOneofReturnType__cpus | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_size_bytes) -> _WhichOneofReturnType__file_size_bytes | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_high_bytes) -> _WhichOneofReturnType__memory_high_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nice) -> _WhichOneofReturnType__nice | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__open_files) -> _WhichOneofReturnType__open_files | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pids) -> _WhichOneofReturnType__pids | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__swap_bytes) -> _WhichOneofReturnType__swap_bytes | None: ...
 
 Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
-class Usage(_message.Message):
-    """What a job has used; its fields come with the accounting of limits."""
+class IoLimit(_message.Message):
+    """What a job may do with one block device."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    DEVICE_FIELD_NUMBER: _builtins.int
+    READ_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    WRITE_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    READ_OPERATIONS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    WRITE_OPERATIONS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """A block device such as "/dev/sda", or any path on its filesystem. Empty: the device of the job's working directory."""
+    read_bytes_per_second: _builtins.int
+    """Most bytes read a second."""
+    write_bytes_per_second: _builtins.int
+    """Most bytes written a second."""
+    read_operations_per_second: _builtins.int
+    """Most read operations a second."""
+    write_operations_per_second: _builtins.int
+    """Most write operations a second."""
     def __init__(
         self,
+        *,
+        device: _builtins.str = ...,
+        read_bytes_per_second: _builtins.int | None = ...,
+        write_bytes_per_second: _builtins.int | None = ...,
+        read_operations_per_second: _builtins.int | None = ...,
+        write_operations_per_second: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_read_bytes_per_second", b"_read_bytes_per_second", "_read_operations_per_second", b"_read_operations_per_second", "_write_bytes_per_second", b"_write_bytes_per_second", "_write_operations_per_second", b"_write_operations_per_second", "read_bytes_per_second", b"read_bytes_per_second", "read_operations_per_second", b"read_operations_per_second", "write_bytes_per_second", b"write_bytes_per_second", "write_operations_per_second", b"write_operations_per_second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_read_bytes_per_second", b"_read_bytes_per_second", "_read_operations_per_second", b"_read_operations_per_second", "_write_bytes_per_second", b"_write_bytes_per_second", "_write_operations_per_second", b"_write_operations_per_second", "device", b"device", "read_bytes_per_second", b"read_bytes_per_second", "read_operations_per_second", b"read_operations_per_second", "write_bytes_per_second", b"write_bytes_per_second", "write_operations_per_second", b"write_operations_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__read_bytes_per_second: _TypeAlias = _typing.Literal["read_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__read_bytes_per_second: _TypeAlias = _typing.Literal["_read_bytes_per_second", b"_read_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__read_operations_per_second: _TypeAlias = _typing.Literal["read_operations_per_second"]  # noqa: Y015
+    _WhichOneofArgType__read_operations_per_second: _TypeAlias = _typing.Literal["_read_operations_per_second", b"_read_operations_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__write_bytes_per_second: _TypeAlias = _typing.Literal["write_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__write_bytes_per_second: _TypeAlias = _typing.Literal["_write_bytes_per_second", b"_write_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__write_operations_per_second: _TypeAlias = _typing.Literal["write_operations_per_second"]  # noqa: Y015
+    _WhichOneofArgType__write_operations_per_second: _TypeAlias = _typing.Literal["_write_operations_per_second", b"_write_operations_per_second"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__read_bytes_per_second) -> _WhichOneofReturnType__read_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__read_operations_per_second) -> _WhichOneofReturnType__read_operations_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__write_bytes_per_second) -> _WhichOneofReturnType__write_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__write_operations_per_second) -> _WhichOneofReturnType__write_operations_per_second | None: ...
+
+Global___IoLimit: _TypeAlias = IoLimit  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    """What a job has used until now, all its processes together, those that have ended included. What is not set is not
+    accounted for on this host: docs/limits.md tells what needs which cgroup controller.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPU_USER_FIELD_NUMBER: _builtins.int
+    CPU_SYSTEM_FIELD_NUMBER: _builtins.int
+    CPU_THROTTLED_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_PEAK_BYTES_FIELD_NUMBER: _builtins.int
+    IO_READ_BYTES_FIELD_NUMBER: _builtins.int
+    IO_WRITE_BYTES_FIELD_NUMBER: _builtins.int
+    PIDS_FIELD_NUMBER: _builtins.int
+    PIDS_PEAK_FIELD_NUMBER: _builtins.int
+    CPU_PRESSURE_FIELD_NUMBER: _builtins.int
+    MEMORY_PRESSURE_FIELD_NUMBER: _builtins.int
+    IO_PRESSURE_FIELD_NUMBER: _builtins.int
+    memory_bytes: _builtins.int
+    """Memory now, in bytes; of a job that has ended, not set."""
+    memory_peak_bytes: _builtins.int
+    """The most memory at any time, in bytes."""
+    io_read_bytes: _builtins.int
+    """Bytes read from disks."""
+    io_write_bytes: _builtins.int
+    """Bytes written to disks."""
+    pids: _builtins.int
+    """Processes and threads now; of a job that has ended, not set."""
+    pids_peak: _builtins.int
+    """The most processes and threads at any time."""
+    cpu_pressure: _builtins.float
+    """Share of the last 10 seconds in which some process of the job waited for a CPU, 0 to 100 (PSI, "some avg10")."""
+    memory_pressure: _builtins.float
+    """The same for memory."""
+    io_pressure: _builtins.float
+    """The same for disks."""
+    @_builtins.property
+    def cpu_user(self) -> _duration_pb2.Duration:
+        """CPU time in user mode."""
+
+    @_builtins.property
+    def cpu_system(self) -> _duration_pb2.Duration:
+        """CPU time in the kernel."""
+
+    @_builtins.property
+    def cpu_throttled(self) -> _duration_pb2.Duration:
+        """How long the job was kept from running by its limit of cpus."""
+
+    def __init__(
+        self,
+        *,
+        cpu_user: _duration_pb2.Duration | None = ...,
+        cpu_system: _duration_pb2.Duration | None = ...,
+        cpu_throttled: _duration_pb2.Duration | None = ...,
+        memory_bytes: _builtins.int | None = ...,
+        memory_peak_bytes: _builtins.int | None = ...,
+        io_read_bytes: _builtins.int | None = ...,
+        io_write_bytes: _builtins.int | None = ...,
+        pids: _builtins.int | None = ...,
+        pids_peak: _builtins.int | None = ...,
+        cpu_pressure: _builtins.float | None = ...,
+        memory_pressure: _builtins.float | None = ...,
+        io_pressure: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_pressure", b"_cpu_pressure", "_io_pressure", b"_io_pressure", "_io_read_bytes", b"_io_read_bytes", "_io_write_bytes", b"_io_write_bytes", "_memory_bytes", b"_memory_bytes", "_memory_peak_bytes", b"_memory_peak_bytes", "_memory_pressure", b"_memory_pressure", "_pids", b"_pids", "_pids_peak", b"_pids_peak", "cpu_pressure", b"cpu_pressure", "cpu_system", b"cpu_system", "cpu_throttled", b"cpu_throttled", "cpu_user", b"cpu_user", "io_pressure", b"io_pressure", "io_read_bytes", b"io_read_bytes", "io_write_bytes", b"io_write_bytes", "memory_bytes", b"memory_bytes", "memory_peak_bytes", b"memory_peak_bytes", "memory_pressure", b"memory_pressure", "pids", b"pids", "pids_peak", b"pids_peak"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_pressure", b"_cpu_pressure", "_io_pressure", b"_io_pressure", "_io_read_bytes", b"_io_read_bytes", "_io_write_bytes", b"_io_write_bytes", "_memory_bytes", b"_memory_bytes", "_memory_peak_bytes", b"_memory_peak_bytes", "_memory_pressure", b"_memory_pressure", "_pids", b"_pids", "_pids_peak", b"_pids_peak", "cpu_pressure", b"cpu_pressure", "cpu_system", b"cpu_system", "cpu_throttled", b"cpu_throttled", "cpu_user", b"cpu_user", "io_pressure", b"io_pressure", "io_read_bytes", b"io_read_bytes", "io_write_bytes", b"io_write_bytes", "memory_bytes", b"memory_bytes", "memory_peak_bytes", b"memory_peak_bytes", "memory_pressure", b"memory_pressure", "pids", b"pids", "pids_peak", b"pids_peak"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_pressure: _TypeAlias = _typing.Literal["cpu_pressure"]  # noqa: Y015
+    _WhichOneofArgType__cpu_pressure: _TypeAlias = _typing.Literal["_cpu_pressure", b"_cpu_pressure"]  # noqa: Y015
+    _WhichOneofReturnType__io_pressure: _TypeAlias = _typing.Literal["io_pressure"]  # noqa: Y015
+    _WhichOneofArgType__io_pressure: _TypeAlias = _typing.Literal["_io_pressure", b"_io_pressure"]  # noqa: Y015
+    _WhichOneofReturnType__io_read_bytes: _TypeAlias = _typing.Literal["io_read_bytes"]  # noqa: Y015
+    _WhichOneofArgType__io_read_bytes: _TypeAlias = _typing.Literal["_io_read_bytes", b"_io_read_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__io_write_bytes: _TypeAlias = _typing.Literal["io_write_bytes"]  # noqa: Y015
+    _WhichOneofArgType__io_write_bytes: _TypeAlias = _typing.Literal["_io_write_bytes", b"_io_write_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_peak_bytes: _TypeAlias = _typing.Literal["memory_peak_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_peak_bytes: _TypeAlias = _typing.Literal["_memory_peak_bytes", b"_memory_peak_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_pressure: _TypeAlias = _typing.Literal["memory_pressure"]  # noqa: Y015
+    _WhichOneofArgType__memory_pressure: _TypeAlias = _typing.Literal["_memory_pressure", b"_memory_pressure"]  # noqa: Y015
+    _WhichOneofReturnType__pids: _TypeAlias = _typing.Literal["pids"]  # noqa: Y015
+    _WhichOneofArgType__pids: _TypeAlias = _typing.Literal["_pids", b"_pids"]  # noqa: Y015
+    _WhichOneofReturnType__pids_peak: _TypeAlias = _typing.Literal["pids_peak"]  # noqa: Y015
+    _WhichOneofArgType__pids_peak: _TypeAlias = _typing.Literal["_pids_peak", b"_pids_peak"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_pressure) -> _WhichOneofReturnType__cpu_pressure | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__io_pressure) -> _WhichOneofReturnType__io_pressure | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__io_read_bytes) -> _WhichOneofReturnType__io_read_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__io_write_bytes) -> _WhichOneofReturnType__io_write_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_peak_bytes) -> _WhichOneofReturnType__memory_peak_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_pressure) -> _WhichOneofReturnType__memory_pressure | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pids) -> _WhichOneofReturnType__pids | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pids_peak) -> _WhichOneofReturnType__pids_peak | None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class Isolation(_message.Message):
+    """How a job is kept apart from the host. What the host cannot do refuses the start with FAILED_PRECONDITION and the
+    reason ISOLATION_NOT_AVAILABLE; nothing is skipped.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PID_FIELD_NUMBER: _builtins.int
+    IPC_FIELD_NUMBER: _builtins.int
+    UTS_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    WRITABLE_FIELD_NUMBER: _builtins.int
+    PRIVATE_TMP_FIELD_NUMBER: _builtins.int
+    PRIVATE_DEVICES_FIELD_NUMBER: _builtins.int
+    HIDDEN_FIELD_NUMBER: _builtins.int
+    NO_NEW_PRIVILEGES_FIELD_NUMBER: _builtins.int
+    DROP_CAPABILITIES_FIELD_NUMBER: _builtins.int
+    KEPT_CAPABILITIES_FIELD_NUMBER: _builtins.int
+    SECCOMP_FIELD_NUMBER: _builtins.int
+    LANDLOCK_FIELD_NUMBER: _builtins.int
+    pid: _builtins.bool
+    """Sees, signals and traces no other process: PID namespace, with a /proc of its own."""
+    ipc: _builtins.bool
+    """Shares no System V IPC and POSIX message queues: IPC namespace."""
+    uts: _builtins.bool
+    """Has a host name of its own: UTS namespace."""
+    network: Global___Network.ValueType
+    """Network namespace."""
+    read_only: _builtins.bool
+    """Can write nothing but its working directory, the writable paths and a private /tmp."""
+    private_tmp: _builtins.bool
+    """Has empty directories of its own as /tmp, /var/tmp and /dev/shm."""
+    private_devices: _builtins.bool
+    """Has a /dev with nothing but null, zero, full, random, urandom, tty and terminals of its own, and an empty /run."""
+    no_new_privileges: _builtins.bool
+    """Gains no privilege by executing a program (PR_SET_NO_NEW_PRIVS)."""
+    drop_capabilities: _builtins.bool
+    """Keeps none of the capabilities but those named in kept_capabilities."""
+    seccomp: _builtins.bool
+    """Dangerous system calls fail (seccomp): docs/isolation.md lists them."""
+    landlock: _builtins.bool
+    """Landlock holds read_only and hidden as a second lock."""
+    @_builtins.property
+    def writable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths that can be written although read_only is set; absolute."""
+
+    @_builtins.property
+    def hidden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths that it finds empty; absolute. The server's state and its certificates always are."""
+
+    @_builtins.property
+    def kept_capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Capabilities that are kept, such as "CAP_NET_BIND_SERVICE"."""
+
+    def __init__(
+        self,
+        *,
+        pid: _builtins.bool = ...,
+        ipc: _builtins.bool = ...,
+        uts: _builtins.bool = ...,
+        network: Global___Network.ValueType = ...,
+        read_only: _builtins.bool = ...,
+        writable: _abc.Iterable[_builtins.str] | None = ...,
+        private_tmp: _builtins.bool = ...,
+        private_devices: _builtins.bool = ...,
+        hidden: _abc.Iterable[_builtins.str] | None = ...,
+        no_new_privileges: _builtins.bool = ...,
+        drop_capabilities: _builtins.bool = ...,
+        kept_capabilities: _abc.Iterable[_builtins.str] | None = ...,
+        seccomp: _builtins.bool = ...,
+        landlock: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drop_capabilities", b"drop_capabilities", "hidden", b"hidden", "ipc", b"ipc", "kept_capabilities", b"kept_capabilities", "landlock", b"landlock", "network", b"network", "no_new_privileges", b"no_new_privileges", "pid", b"pid", "private_devices", b"private_devices", "private_tmp", b"private_tmp", "read_only", b"read_only", "seccomp", b"seccomp", "uts", b"uts", "writable", b"writable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Usage: _TypeAlias = Usage  # noqa: Y015
+Global___Isolation: _TypeAlias = Isolation  # noqa: Y015
 
 @_typing.final
 class OutputLimit(_message.Message):
@@ -365,6 +682,10 @@ class Job(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    ISOLATION_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    OUT_OF_MEMORY_PROCESS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUID as text."""
     cwd: _builtins.str
@@ -395,6 +716,10 @@ class Job(_message.Message):
     """As given at the start: whether the job has a terminal."""
     priority: _builtins.int
     """As given at the start."""
+    user: _builtins.str
+    """As given at the start: the Unix user that the job runs as; empty: the server's."""
+    out_of_memory_process: _builtins.str
+    """The process that was killed, where the job ended with EXIT_REASON_OUT_OF_MEMORY and the host told which it was."""
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The command and its arguments."""
@@ -439,6 +764,14 @@ class Job(_message.Message):
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
         """The executions of its command, the first one first; at most the last 100."""
 
+    @_builtins.property
+    def isolation(self) -> Global___Isolation:
+        """As given at the start; not set: not isolated."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As given at the start: its supplementary groups."""
+
     def __init__(
         self,
         *,
@@ -466,10 +799,14 @@ class Job(_message.Message):
         priority: _builtins.int = ...,
         restart: Global___RestartPolicy | None = ...,
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
+        isolation: Global___Isolation | None = ...,
+        user: _builtins.str = ...,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
+        out_of_memory_process: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "created_at", b"created_at", "ended_at", b"ended_at", "exit_code", b"exit_code", "limits", b"limits", "output_limit", b"output_limit", "restart", b"restart", "signal", b"signal", "started_at", b"started_at", "timeout", b"timeout", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "created_at", b"created_at", "ended_at", b"ended_at", "exit_code", b"exit_code", "isolation", b"isolation", "limits", b"limits", "output_limit", b"output_limit", "restart", b"restart", "signal", b"signal", "started_at", b"started_at", "timeout", b"timeout", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "argv", b"argv", "attempts", b"attempts", "created_at", b"created_at", "cwd", b"cwd", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "id", b"id", "labels", b"labels", "limits", b"limits", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "output_limit", b"output_limit", "owner", b"owner", "priority", b"priority", "reason", b"reason", "restart", b"restart", "signal", b"signal", "started_at", b"started_at", "state", b"state", "stdin", b"stdin", "timeout", b"timeout", "tty", b"tty", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "argv", b"argv", "attempts", b"attempts", "created_at", b"created_at", "cwd", b"cwd", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "groups", b"groups", "id", b"id", "isolation", b"isolation", "labels", b"labels", "limits", b"limits", "out_of_memory_process", b"out_of_memory_process", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "output_limit", b"output_limit", "owner", b"owner", "priority", b"priority", "reason", b"reason", "restart", b"restart", "signal", b"signal", "started_at", b"started_at", "state", b"state", "stdin", b"stdin", "timeout", b"timeout", "tty", b"tty", "usage", b"usage", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -118,6 +118,9 @@ class StartRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
     OUTPUT_LIMIT_FIELD_NUMBER: _builtins.int
+    ISOLATION_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
     cwd: _builtins.str
     """The working directory, absolute. Empty: the home directory of the user that the server runs as."""
     request_id: _builtins.str
@@ -128,6 +131,8 @@ class StartRequest(_message.Message):
     """Give the job a standard input, which Attach writes to; otherwise it reads the end of file at once."""
     priority: _builtins.int
     """Of queued jobs that with the highest priority is started first, and of equal ones the oldest; -1000 to 1000."""
+    user: _builtins.str
+    """The Unix user that the job runs as, by name or number. Empty: the server's. Only where the server runs as root."""
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The command and its arguments, executed as they stand: no shell. A command without a slash is looked up in the
@@ -166,8 +171,16 @@ class StartRequest(_message.Message):
 
     @_builtins.property
     def output_limit(self) -> _job_pb2.OutputLimit:
-        """How much output is kept. Not set: all of it.
-        Fields 10 to 15 are kept for input and terminals, 16 to 23 for users and isolation, 27 to 31 for queueing.
+        """How much output is kept. Not set: all of it."""
+
+    @_builtins.property
+    def isolation(self) -> _job_pb2.Isolation:
+        """How the job is kept apart from the host. Not set: not at all."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its supplementary groups, by name or number; those of the user where none is given. Only with a user.
+        Fields 10 to 15 are kept for input and terminals, 19 to 23 for users and isolation, 27 to 31 for queueing.
         """
 
     def __init__(
@@ -186,10 +199,13 @@ class StartRequest(_message.Message):
         priority: _builtins.int = ...,
         restart: _job_pb2.RestartPolicy | None = ...,
         output_limit: _job_pb2.OutputLimit | None = ...,
+        isolation: _job_pb2.Isolation | None = ...,
+        user: _builtins.str = ...,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "output_limit", b"output_limit", "restart", b"restart", "start_deadline", b"start_deadline", "terminal", b"terminal", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["isolation", b"isolation", "limits", b"limits", "output_limit", b"output_limit", "restart", b"restart", "start_deadline", b"start_deadline", "terminal", b"terminal", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "cwd", b"cwd", "env", b"env", "labels", b"labels", "limits", b"limits", "output_limit", b"output_limit", "priority", b"priority", "request_id", b"request_id", "restart", b"restart", "start_deadline", b"start_deadline", "stdin", b"stdin", "terminal", b"terminal", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "cwd", b"cwd", "env", b"env", "groups", b"groups", "isolation", b"isolation", "labels", b"labels", "limits", b"limits", "output_limit", b"output_limit", "priority", b"priority", "request_id", b"request_id", "restart", b"restart", "start_deadline", b"start_deadline", "stdin", b"stdin", "terminal", b"terminal", "timeout", b"timeout", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -952,3 +968,65 @@ class WatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class GetStatsRequest(_message.Message):
+    """Whose usage to stream, and how often."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    ONCE_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job's id."""
+    once: _builtins.bool
+    """Answer once, with what has been used until now."""
+    @_builtins.property
+    def interval(self) -> _duration_pb2.Duration:
+        """The time between two messages, at least 100 milliseconds. Not set: 1 second."""
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        interval: _duration_pb2.Duration | None = ...,
+        once: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "job_id", b"job_id", "once", b"once"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatsRequest: _TypeAlias = GetStatsRequest  # noqa: Y015
+
+@_typing.final
+class GetStatsResponse(_message.Message):
+    """What a job has used until a moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """The moment."""
+
+    @_builtins.property
+    def usage(self) -> _job_pb2.Usage:
+        """What has been used."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        usage: _job_pb2.Usage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["time", b"time", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015

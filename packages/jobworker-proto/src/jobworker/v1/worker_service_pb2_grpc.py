@@ -102,6 +102,11 @@ class WorkerServiceStub(object):
                 request_serializer=jobworker_dot_v1_dot_worker__service__pb2.WatchRequest.SerializeToString,
                 response_deserializer=jobworker_dot_v1_dot_worker__service__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.GetStats = channel.unary_stream(
+                '/jobworker.v1.WorkerService/GetStats',
+                request_serializer=jobworker_dot_v1_dot_worker__service__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=jobworker_dot_v1_dot_worker__service__pb2.GetStatsResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerServiceServicer(object):
@@ -200,6 +205,13 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStats(self, request, context):
+        """Streams what a job uses, at an interval, until it has ended; the last message tells what it used in all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -257,6 +269,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=jobworker_dot_v1_dot_worker__service__pb2.WatchRequest.FromString,
                     response_serializer=jobworker_dot_v1_dot_worker__service__pb2.WatchResponse.SerializeToString,
+            ),
+            'GetStats': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetStats,
+                    request_deserializer=jobworker_dot_v1_dot_worker__service__pb2.GetStatsRequest.FromString,
+                    response_serializer=jobworker_dot_v1_dot_worker__service__pb2.GetStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -569,6 +586,33 @@ class WorkerService(object):
             '/jobworker.v1.WorkerService/Watch',
             jobworker_dot_v1_dot_worker__service__pb2.WatchRequest.SerializeToString,
             jobworker_dot_v1_dot_worker__service__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/jobworker.v1.WorkerService/GetStats',
+            jobworker_dot_v1_dot_worker__service__pb2.GetStatsRequest.SerializeToString,
+            jobworker_dot_v1_dot_worker__service__pb2.GetStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,8 @@ class WorkerServiceStub:
     """
     Watch: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.WatchRequest, _worker_service_pb2.WatchResponse]
     """Streams what happens to jobs, in order, from now or from where an earlier stream ended."""
+    GetStats: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.GetStatsRequest, _worker_service_pb2.GetStatsResponse]
+    """Streams what a job uses, at an interval, until it has ended; the last message tells what it used in all."""
 
 @_typing.type_check_only
 class WorkerServiceAsyncStub(WorkerServiceStub):
@@ -119,6 +121,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """
     Watch: _aio.UnaryStreamMultiCallable[_worker_service_pb2.WatchRequest, _worker_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Streams what happens to jobs, in order, from now or from where an earlier stream ended."""
+    GetStats: _aio.UnaryStreamMultiCallable[_worker_service_pb2.GetStatsRequest, _worker_service_pb2.GetStatsResponse]  # type: ignore[assignment]
+    """Streams what a job uses, at an interval, until it has ended; the last message tells what it used in all."""
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs, watches and stops processes ("jobs") on the server's host.
@@ -228,5 +232,13 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.WatchResponse], _abc.AsyncIterator[_worker_service_pb2.WatchResponse]]:
         """Streams what happens to jobs, in order, from now or from where an earlier stream ended."""
+
+    @_abc_1.abstractmethod
+    def GetStats(
+        self,
+        request: _worker_service_pb2.GetStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.GetStatsResponse], _abc.AsyncIterator[_worker_service_pb2.GetStatsResponse]]:
+        """Streams what a job uses, at an interval, until it has ended; the last message tells what it used in all."""
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
