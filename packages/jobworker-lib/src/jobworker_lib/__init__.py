@@ -16,6 +16,7 @@ from jobworker_lib.errors import (
     EngineError,
     InputClosedError,
     InvalidArgumentError,
+    IsolationError,
     JobNotFoundError,
     JobNotRunningError,
     JobRunningError,
@@ -32,6 +33,7 @@ from jobworker_lib.events.event import Event, EventType
 from jobworker_lib.events.watch import Watch
 from jobworker_lib.interaction.attachment import Attachment
 from jobworker_lib.job.attempts import Attempt
+from jobworker_lib.job.isolation import Isolation
 from jobworker_lib.job.limits import Limits
 from jobworker_lib.job.restart import RestartPolicy
 from jobworker_lib.job.start_options import StartOptions
@@ -63,6 +65,8 @@ __all__ = [
     "Gap",
     "InputClosedError",
     "InvalidArgumentError",
+    "Isolation",
+    "IsolationError",
     "Job",
     "JobNotFoundError",
     "JobNotRunningError",

@@ -11,6 +11,7 @@
     ├── InputClosedError
     ├── JobRunningError
     ├── LimitNotEnforceableError
+    ├── IsolationError
     ├── QuotaExceededError
     ├── StartError
     │   ├── CommandNotFoundError
@@ -100,6 +101,17 @@ class LimitNotEnforceableError(JobworkerError):
     def __init__(self, limit: str, problem: str) -> None:
         super().__init__(f"the limit {limit} can't be enforced here: {problem}")
         self.limit = limit
+
+
+class IsolationError(JobworkerError):
+    """This host, or this user, can't isolate a job as was asked for; the job was not started.
+
+    ``part`` names what can't be had, such as ``landlock`` or ``user``.
+    """
+
+    def __init__(self, part: str, problem: str) -> None:
+        super().__init__(f"the job can't be isolated here as was asked for: {part}: {problem}")
+        self.part = part
 
 
 class QuotaExceededError(JobworkerError):

@@ -218,6 +218,9 @@ class JobDirectory:
             output_dropped_bytes=self._dropped_bytes(spec, ended),
             priority=spec.priority,
             restart=spec.restart,
+            isolation=spec.isolation,
+            user=spec.user,
+            groups=spec.groups,
             attempts=self._attempts(spec, started, ended),
         )
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
+
+from jobworker_lib.job.record import known_fields
 
 Network = Literal["host", "isolated", "none"]
+NETWORKS: tuple[str, ...] = get_args(Network)
+
+_TUPLES = ("writable", "hidden", "kept_capabilities")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +31,8 @@ class Isolation:
     private_tmp: bool = False
     """Has empty directories of its own as ``/tmp``, ``/var/tmp`` and ``/dev/shm``."""
     private_devices: bool = False
-    """Has a ``/dev`` with nothing but null, zero, full, random, urandom, tty and terminals of its own, and an empty ``/run``."""
+    """Has a ``/dev`` with nothing but null, zero, full, random, urandom, tty and terminals of its own, an empty
+    ``/run``, and nothing of the kernel's internals under ``/sys``."""
     hidden: tuple[str, ...] = ()
     """Paths that it finds empty. In a mount namespace the engine's state directory always is."""
     no_new_privileges: bool = False
@@ -36,13 +42,14 @@ class Isolation:
     kept_capabilities: tuple[str, ...] = ()
     """Such as ``CAP_NET_BIND_SERVICE``."""
     seccomp: bool = False
-    """Dangerous system calls fail."""
-    landlock: bool = False
-    """Landlock holds ``read_only`` and ``hidden`` as a second lock."""
+    """Dangerous system calls fail: ``docs/isolation.md`` lists them. Comes with ``no_new_privileges``."""
+    landlock: bool | None = False
+    """Landlock holds ``read_only`` and ``hidden`` as a second lock; None: where the kernel has it, which is decided
+    when the job is accepted. Comes with ``no_new_privileges``."""
 
     @classmethod
-    def full(cls, *, landlock: bool = False) -> Self:
-        """All of it; Landlock where the caller knows that the kernel has it."""
+    def full(cls, *, landlock: bool | None = None) -> Self:
+        """All of it, Landlock where the kernel has it."""
         return cls(
             pid=True,
             ipc=True,
@@ -56,3 +63,8 @@ class Isolation:
             seccomp=True,
             landlock=landlock,
         )
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The isolation that its JSON was made from."""
+        return cls(**{**known_fields(cls, value), **{name: tuple(value.get(name, ())) for name in _TUPLES}})

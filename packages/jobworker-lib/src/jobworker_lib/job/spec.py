@@ -14,6 +14,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jobworker_lib.errors import InvalidArgumentError
+from jobworker_lib.isolation import checking, users
+from jobworker_lib.job.isolation import Isolation
 from jobworker_lib.job.limits import Limits
 from jobworker_lib.job.record import known_fields
 from jobworker_lib.job.restart import RestartPolicy
@@ -34,6 +36,7 @@ _LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
 _MOST_LABELS = 64
 _LONGEST_LABEL_VALUE = 256
 _LONGEST_OWNER = 256
+_LONGEST_USER = 256
 _LONGEST_REQUEST_ID = 128
 _LONGEST_TIMEOUT = 10 * 366 * 86400.0
 _LARGEST_TERMINAL = 65535
@@ -65,6 +68,11 @@ class JobSpec:
     priority: int = 0
     start_deadline: float | None = None
     restart: RestartPolicy | None = None
+    isolation: Isolation | None = None
+    user: str | None = None
+    groups: tuple[str, ...] | None = None
+    hidden_paths: tuple[str, ...] = ()
+    """What its engine hides from every job that has a mount namespace."""
 
     @classmethod
     def make(cls, argv: Sequence[Argument], **options: Unpack[StartOptions]) -> JobSpec:
@@ -78,11 +86,13 @@ class JobSpec:
         job_id = str(uuid.uuid4())
         terminal = checked_terminal(options.get("terminal"))
         owner, request_id = options.get("owner"), options.get("request_id")
+        cwd, user = _checked_cwd(options.get("cwd")), _checked_user(options.get("user"))
+        environment = _default_environment(terminal, _account() if user is None else users.entry(user))
         return cls(
             id=job_id,
             argv=_checked_argv(argv),
-            cwd=_checked_cwd(options.get("cwd")),
-            env={**_default_environment(terminal), **_checked_env(options.get("env") or {}), JOB_ID_VARIABLE: job_id},
+            cwd=cwd,
+            env={**environment, **_checked_env(options.get("env") or {}), JOB_ID_VARIABLE: job_id},
             labels=checked_labels(options.get("labels") or {}),
             owner=_checked_text("owner", _account().pw_name if owner is None else owner, _LONGEST_OWNER),
             timeout=checked_seconds("timeout", options.get("timeout")),
@@ -95,6 +105,9 @@ class JobSpec:
             priority=_checked_priority(options.get("priority") or 0),
             start_deadline=checked_seconds("start_deadline", options.get("start_deadline")),
             restart=_checked_restart(options.get("restart")),
+            isolation=checking.checked_isolation(options.get("isolation"), cwd),
+            user=user,
+            groups=checking.checked_groups(options.get("groups"), user),
         )
 
     @property
@@ -109,12 +122,15 @@ class JobSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> JobSpec:
         """The spec that :meth:`to_json` was made from."""
-        parts = {
+        parts: dict[str, Any] = {
             name: kind(**known_fields(kind, value[name]))
             for name, kind in _PARTS.items()
             if value.get(name) is not None
         }
-        return cls(**{**known_fields(cls, value), **parts, "argv": tuple(value["argv"])})
+        if value.get("isolation") is not None:
+            parts["isolation"] = Isolation.from_json(value["isolation"])
+        lists = {name: tuple(value[name]) for name in _LISTS if value.get(name) is not None}
+        return cls(**{**known_fields(cls, value), **parts, **lists})
 
 
 _PARTS: dict[str, type[Limits | TerminalSize | OutputLimit | RestartPolicy]] = {
@@ -123,6 +139,9 @@ _PARTS: dict[str, type[Limits | TerminalSize | OutputLimit | RestartPolicy]] = {
     "output_limit": OutputLimit,
     "restart": RestartPolicy,
 }
+
+
+_LISTS = ("argv", "groups", "hidden_paths")
 
 
 def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
@@ -197,6 +216,10 @@ def _checked_cwd(cwd: Argument | None) -> str:
     return os.path.abspath(_checked_string("cwd", os.fspath(cwd))) if cwd else os.getcwd()
 
 
+def _checked_user(user: str | None) -> str | None:
+    return None if user is None else _checked_text("user", user, _LONGEST_USER)
+
+
 def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
     for name, value in env.items():
         if not _checked_string("env", name) or "=" in name:
@@ -246,12 +269,11 @@ def _account_of(uid: int) -> pwd.struct_passwd:
         return pwd.struct_passwd((f"uid{uid}", "x", uid, os.getegid(), "", "/", "/bin/sh"))
 
 
-def _default_environment(terminal: TerminalSize | None) -> dict[str, str]:
-    account = _account()
+def _default_environment(terminal: TerminalSize | None, account: pwd.struct_passwd) -> dict[str, str]:
     return {
         **({"TERM": DEFAULT_TERM} if terminal else {}),
         "PATH": DEFAULT_PATH,
-        "HOME": account.pw_dir,
+        "HOME": account.pw_dir or "/",
         "USER": account.pw_name,
         "LOGNAME": account.pw_name,
         "SHELL": account.pw_shell or "/bin/sh",

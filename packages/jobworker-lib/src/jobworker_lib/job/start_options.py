@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from jobworker_lib.job.isolation import Isolation
     from jobworker_lib.job.limits import Limits
     from jobworker_lib.job.restart import RestartPolicy
     from jobworker_lib.job.terminal import TerminalSize
@@ -26,6 +27,13 @@ class StartOptions(TypedDict, total=False):
     """Seconds after which the job is stopped, counted from its start."""
     limits: Limits | None
     """What the job may use."""
+    isolation: Isolation | None
+    """How it is kept apart from the host, by default not at all."""
+    user: str | None
+    """The Unix user that it runs as, by name or number; by default that of this process. HOME, USER, LOGNAME and SHELL
+    follow. Only root can start jobs of other users."""
+    groups: Sequence[str] | None
+    """Its supplementary groups, by name or number, in place of those that ``user`` has."""
     labels: Mapping[str, str] | None
     """To find it by."""
     owner: str | None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from jobworker_lib.job.isolation import Isolation
 from jobworker_lib.job.limits import Limits
 from jobworker_lib.job.timestamps import utc_from_ns
 
@@ -97,6 +98,12 @@ class JobStatus:
     """When its command is executed again; None: never."""
     attempts: tuple[Attempt, ...] = ()
     """The executions of its command, the first one first; at most the last 100."""
+    isolation: Isolation | None = None
+    """How it is kept apart from the host; None: not at all."""
+    user: str | None = None
+    """The Unix user that it runs as, as it was given; None: that of the engine."""
+    groups: tuple[str, ...] | None = None
+    """Its supplementary groups, as they were given; None: those that its user has."""
 
     @property
     def created_at(self) -> datetime:
