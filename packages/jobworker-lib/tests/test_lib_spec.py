@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jobworker_lib import (
     RestartPolicy,
     TerminalSize,
 )
+from jobworker_lib.job.limits import IoLimit
 from jobworker_lib.job.spec import DEFAULT_PATH, JobSpec
 
 
@@ -152,7 +154,7 @@ def test_errors_never_hold_arguments_or_environment() -> None:
 @pytest.mark.parametrize("limit", ["memory_bytes", "cpus", "pids"])
 def test_limits_that_cannot_be_enforced_are_refused(engine: Engine, limit: str) -> None:
     with pytest.raises(LimitNotEnforceableError) as caught:
-        engine.start(["true"], limits=Limits(**{limit: 1}))
+        engine.start(["true"], limits=replace(Limits(), **{limit: 1}))
     assert caught.value.limit == limit
     assert limit in str(caught.value)
     assert len(engine.list()) == 0
@@ -166,7 +168,7 @@ def test_unknown_options_are_refused() -> None:
 def test_a_spec_is_the_same_after_json() -> None:
     spec = make(
         ["sh", "-c", "x"],
-        limits=Limits(cpus=0.5),
+        limits=Limits(cpus=0.5, nice=-3, io=(IoLimit(device="/srv", read_bytes_per_second=1 << 20),)),
         terminal=TerminalSize(50, 132),
         output_limit=OutputLimit(1 << 20, "drop_oldest"),
         restart=RestartPolicy(max_restarts=3),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from jobworker_lib.errors import LimitNotEnforceableError
+from jobworker_lib.job.record import known_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +14,8 @@ class IoLimit:
     """What a job may do with one block device, all its processes together; None: no limit."""
 
     device: str = ""
-    """A block device such as ``/dev/sda``, or any path on its filesystem; empty: that of the job's working directory."""
+    """A block device such as ``/dev/sda``, or any path on its filesystem; empty: the device of the job's working
+    directory."""
     read_bytes_per_second: int | None = None
     write_bytes_per_second: int | None = None
     read_operations_per_second: int | None = None
@@ -46,15 +49,25 @@ class Limits:
     nice: int | None = None
     """Niceness of the job's processes, -20 (most favourable) to 19."""
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The limits that their JSON was made from."""
+        devices = tuple(IoLimit(**known_fields(IoLimit, limit)) for limit in value.get("io", ()))
+        return cls(**{**known_fields(cls, value), "io": devices})
+
+
+_OWN = ("open_files", "file_size_bytes", "core_size_bytes", "nice")
+"""What each process of a job bears, on every host."""
+
 
 def require_enforceable(limits: Limits) -> None:
     """Refuse what this engine can't enforce, rather than ignore it.
 
     Raises:
-        LimitNotEnforceableError: a limit is set; this engine has no means yet to enforce any.
+        LimitNotEnforceableError: a limit is set; this engine has no means yet to enforce it.
     """
     for limit in fields(limits):
-        if getattr(limits, limit.name) is not None:
+        if limit.name not in _OWN and getattr(limits, limit.name) not in (None, ()):
             raise LimitNotEnforceableError(
                 limit.name, "this version of jobworker does not put jobs in cgroups; start the job without the limit"
             )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jobworker_lib.errors import InvalidArgumentError
 from jobworker_lib.isolation import checking, users
 from jobworker_lib.job.isolation import Isolation
+from jobworker_lib.job.limit_checks import checked_limits
 from jobworker_lib.job.limits import Limits
 from jobworker_lib.job.record import known_fields
 from jobworker_lib.job.restart import RestartPolicy
@@ -96,7 +97,7 @@ class JobSpec:
             labels=checked_labels(options.get("labels") or {}),
             owner=_checked_text("owner", _account().pw_name if owner is None else owner, _LONGEST_OWNER),
             timeout=checked_seconds("timeout", options.get("timeout")),
-            limits=_checked_limits(options.get("limits") or Limits()),
+            limits=checked_limits(options.get("limits") or Limits(), _checked_string),
             request_id=_checked_text("request_id", request_id, _LONGEST_REQUEST_ID) if request_id else None,
             created_ns=time.time_ns(),
             stdin=bool(options.get("stdin")),
@@ -127,14 +128,14 @@ class JobSpec:
             for name, kind in _PARTS.items()
             if value.get(name) is not None
         }
+        parts["limits"] = Limits.from_json(value["limits"])
         if value.get("isolation") is not None:
             parts["isolation"] = Isolation.from_json(value["isolation"])
         lists = {name: tuple(value[name]) for name in _LISTS if value.get(name) is not None}
         return cls(**{**known_fields(cls, value), **parts, **lists})
 
 
-_PARTS: dict[str, type[Limits | TerminalSize | OutputLimit | RestartPolicy]] = {
-    "limits": Limits,
+_PARTS: dict[str, type[TerminalSize | OutputLimit | RestartPolicy]] = {
     "terminal": TerminalSize,
     "output_limit": OutputLimit,
     "restart": RestartPolicy,
@@ -228,13 +229,6 @@ def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
         if name == JOB_ID_VARIABLE:
             raise InvalidArgumentError("env", f"{JOB_ID_VARIABLE} is set by jobworker")
     return dict(env)
-
-
-def _checked_limits(limits: Limits) -> Limits:
-    for name, value in asdict(limits).items():
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InvalidArgumentError(f"limits.{name}", "give a number above 0")
-    return limits
 
 
 def _checked_string(field: str, text: object) -> str:

@@ -11,6 +11,8 @@ from jobworker_lib.errors import (
     ArgumentsTooLongError,
     CommandNotExecutableError,
     CommandNotFoundError,
+    IsolationError,
+    LimitNotEnforceableError,
     StartError,
     WorkingDirectoryError,
 )
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 TERMINAL_DEVICE = "/dev/ptmx"
 """Stands as ``filename`` in an error that comes of making a terminal."""
 
+WORKING_DIRECTORY = "working_directory"
+"""The name of the step that enters it."""
+LIMIT_STEP = "limits."
+"""With the limit's name, the name of the step that sets it. All other steps are named for a part of the isolation."""
+
+_ISOLATION_STEP = "isolation."
+
 _KINDS: Final[dict[str, type[StartError]]] = {
     "command_not_found": CommandNotFoundError,
     "command_not_executable": CommandNotExecutableError,
@@ -31,10 +40,21 @@ _KINDS: Final[dict[str, type[StartError]]] = {
 }
 
 
+class StepError(OSError):
+    """A job's main process failed at something before execve(2); ``step`` is what that is called."""
+
+    def __init__(self, step: str, number: int) -> None:
+        super().__init__(number, os.strerror(number))
+        self.step = step
+
+
 def explain(error: OSError, spec: JobSpec) -> tuple[str, str]:
-    """The kind of error and a message for people, of an error of chdir(2) or execve(2)."""
+    """The kind of error and a message for people, of an error of a step before execve(2), or of that itself."""
     reason = os.strerror(error.errno or 0)
-    if error.filename == spec.cwd:
+    step = error.step if isinstance(error, StepError) else None
+    if step is not None and step != WORKING_DIRECTORY:
+        return _explain_step(step, reason)
+    if step == WORKING_DIRECTORY or error.filename == spec.cwd:
         return "bad_working_directory", f"the working directory {spec.cwd} can't be entered: {reason}"
     if error.filename == TERMINAL_DEVICE:
         return "no_terminal", f"the host has no terminal for the job: {reason}"
@@ -53,5 +73,17 @@ def explain(error: OSError, spec: JobSpec) -> tuple[str, str]:
 
 def raise_start_error(job_id: str, record: ExitRecord) -> None:
     """Raise what a failed start's record tells; nothing where the job did start."""
-    if record.error_kind is not None:
-        raise _KINDS[record.error_kind](job_id, record.error or record.error_kind)
+    kind, message = record.error_kind, record.error or record.error_kind or ""
+    if kind is None:
+        return
+    for prefix, error in ((LIMIT_STEP, LimitNotEnforceableError), (_ISOLATION_STEP, IsolationError)):
+        if kind.startswith(prefix):
+            name = kind.removeprefix(prefix)
+            raise error(name, message.removeprefix(str(error(name, ""))))
+    raise _KINDS.get(kind, StartError)(job_id, message)  # a later version's shim may know more kinds
+
+
+def _explain_step(step: str, reason: str) -> tuple[str, str]:
+    if step.startswith(LIMIT_STEP):
+        return step, str(LimitNotEnforceableError(step.removeprefix(LIMIT_STEP), reason))
+    return f"{_ISOLATION_STEP}{step}", str(IsolationError(step, reason))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
+from jobworker_lib.job.start_errors import WORKING_DIRECTORY
+from jobworker_lib.shim.enter import Command, enter
+from jobworker_lib.shim.limiting import limit_steps
 from jobworker_lib.shim.pty import Terminal, take_over
 
 if TYPE_CHECKING:
@@ -44,9 +48,9 @@ class Spawned:
 
     def _with_pipes(self, spec: JobSpec, failing: ExitStack, passed: ExitStack) -> int:
         reads, writes = zip(os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC), strict=True)
-        stdin, self.input = os.pipe2(os.O_CLOEXEC) if spec.stdin else (subprocess.DEVNULL, None)
+        stdin, self.input = os.pipe2(os.O_CLOEXEC) if spec.stdin else (os.open(os.devnull, os.O_RDWR), None)
+        passed.callback(os.close, stdin)
         if self.input is not None:
-            passed.callback(os.close, stdin)
             failing.callback(os.close, self.input)
         for read, write in zip(reads, writes, strict=True):
             failing.callback(os.close, read)
@@ -62,10 +66,20 @@ class Spawned:
         output = os.dup(terminal.master)
         failing.callback(os.close, output)
         self.pipes = (output,)
-        return _execute(spec, terminal.slave, terminal.slave, terminal.slave, take_over)
+        return _execute(spec, terminal.slave, terminal.slave, terminal.slave, on_terminal=True)
 
 
-def _execute(spec: JobSpec, stdin: int, stdout: int, stderr: int, prepare: Callable[[], None] | None = None) -> int:
+def _execute(spec: JobSpec, stdin: int, stdout: int, stderr: int, *, on_terminal: bool = False) -> int:
+    steps = limit_steps(spec.limits)
+    if not steps:
+        return _execute_by_vfork(spec, stdin, stdout, stderr, take_over if on_terminal else None)
+    if on_terminal:
+        steps.append(("terminal", take_over))
+    steps.append((WORKING_DIRECTORY, partial(os.chdir, spec.cwd)))
+    return enter(Command(spec.argv, spec.env, (stdin, stdout, stderr)), steps)
+
+
+def _execute_by_vfork(spec: JobSpec, stdin: int, stdout: int, stderr: int, prepare: Callable[[], None] | None) -> int:
     process = subprocess.Popen(  # vfork(2) where there is no preexec_fn, and no change of user
         spec.argv,
         stdin=stdin,
