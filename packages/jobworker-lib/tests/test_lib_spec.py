@@ -12,13 +12,15 @@ import pytest
 from jobworker_lib import (
     Engine,
     InvalidArgumentError,
+    IoLimit,
+    Isolation,
+    IsolationError,
     LimitNotEnforceableError,
     Limits,
     OutputLimit,
     RestartPolicy,
     TerminalSize,
 )
-from jobworker_lib.job.limits import IoLimit
 from jobworker_lib.job.spec import DEFAULT_PATH, JobSpec
 
 
@@ -54,6 +56,17 @@ def make(argv: Any = ("true",), **options: Any) -> JobSpec:
         ("limits.memory_bytes", {"limits": Limits(memory_bytes=0)}),
         ("limits.pids", {"limits": Limits(pids=-1)}),
         ("limits.cpus", {"limits": Limits(cpus=float("inf"))}),
+        ("limits.cpus", {"limits": Limits(cpus=0)}),
+        ("limits.memory_high_bytes", {"limits": Limits(memory_high_bytes=1 << 63)}),
+        ("limits.swap_bytes", {"limits": Limits(swap_bytes=-1)}),
+        ("limits.cpu_weight", {"limits": Limits(cpu_weight=10_001)}),
+        ("limits.open_files", {"limits": Limits(open_files=0)}),
+        ("limits.nice", {"limits": Limits(nice=20)}),
+        ("limits.nice", {"limits": Limits(nice=-21)}),
+        ("limits.io[0]", {"limits": Limits(io=(IoLimit(device="/dev/sda"),))}),
+        ("limits.io", {"limits": Limits(io=(IoLimit(read_bytes_per_second=1), IoLimit(read_bytes_per_second=2)))}),
+        ("limits.io[0].device", {"limits": Limits(io=(IoLimit(device="/a\0", read_bytes_per_second=1),))}),
+        ("limits.io[0].write_bytes_per_second", {"limits": Limits(io=(IoLimit(write_bytes_per_second=0),))}),
         ("terminal", {"terminal": TerminalSize(0, 80)}),
         ("terminal", {"terminal": TerminalSize(24, 65536)}),
         ("output_limit.bytes", {"output_limit": OutputLimit(65535)}),
@@ -107,6 +120,8 @@ def test_refuses(field: str, options: dict[str, Any]) -> None:
         {"request_id": "x" * 128},
         {"request_id": ""},
         {"limits": Limits(memory_bytes=1, cpus=0.01, pids=1)},
+        {"limits": Limits(swap_bytes=0, core_size_bytes=0, file_size_bytes=0, nice=-20, cpu_weight=10_000)},
+        {"limits": Limits(io=(IoLimit(read_bytes_per_second=1), IoLimit(device="/", write_operations_per_second=2)))},
     ],
     ids=repr,
 )
@@ -157,6 +172,17 @@ def test_limits_that_cannot_be_enforced_are_refused(engine: Engine, limit: str) 
         engine.start(["true"], limits=replace(Limits(), **{limit: 1}))
     assert caught.value.limit == limit
     assert limit in str(caught.value)
+    assert len(engine.list()) == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "options"),
+    [("isolation", {"isolation": Isolation()}), ("user", {"user": "root"}), ("user", {"user": "root", "groups": []})],
+)
+def test_isolation_that_cannot_be_had_is_refused(engine: Engine, part: str, options: dict[str, Any]) -> None:
+    with pytest.raises(IsolationError) as caught:
+        engine.start(["true"], **options)
+    assert caught.value.part == part
     assert len(engine.list()) == 0
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobworker_lib import JobStatus, Reason, State
+from jobworker_lib import IoLimit, Isolation, JobStatus, Limits, Reason, State, Usage
+from jobworker_lib.job import status_json
 from jobworker_lib.job.timestamps import utc_from_ns
 
 
@@ -53,3 +54,19 @@ def test_times_are_cut_to_microseconds(nanoseconds: int) -> None:
 
 def test_created_at() -> None:
     assert status(state=State.RUNNING).created_at == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_a_status_is_the_same_after_json() -> None:
+    whole = status(
+        state=State.EXITED,
+        reason=Reason.OUT_OF_MEMORY,
+        limits=Limits(
+            cpus=0.5, io=(IoLimit(device="/", read_bytes_per_second=1), IoLimit(write_operations_per_second=2))
+        ),
+        isolation=Isolation(network="none", hidden=("/a", "/b"), landlock=True),
+        user="ann",
+        groups=("a", "b"),
+        usage=Usage(cpu_user=0.5, memory_peak_bytes=1 << 40),
+        out_of_memory_process="python3 (77)",
+    )
+    assert status_json.decode(status_json.encode(whole)) == whole

@@ -34,11 +34,12 @@ from jobworker_lib.events.watch import Watch
 from jobworker_lib.interaction.attachment import Attachment
 from jobworker_lib.job.attempts import Attempt
 from jobworker_lib.job.isolation import Isolation
-from jobworker_lib.job.limits import Limits
+from jobworker_lib.job.limits import IoLimit, Limits
 from jobworker_lib.job.restart import RestartPolicy
 from jobworker_lib.job.start_options import StartOptions
 from jobworker_lib.job.status import JobStatus, Reason, State
 from jobworker_lib.job.terminal import TerminalSize
+from jobworker_lib.job.usage import Usage
 from jobworker_lib.output.chunk import Chunk, Gap
 from jobworker_lib.output.limit import OutputLimit
 from jobworker_lib.output.selection import OutputOptions
@@ -65,6 +66,7 @@ __all__ = [
     "Gap",
     "InputClosedError",
     "InvalidArgumentError",
+    "IoLimit",
     "Isolation",
     "IsolationError",
     "Job",
@@ -90,6 +92,7 @@ __all__ = [
     "State",
     "StateDirectoryError",
     "TerminalSize",
+    "Usage",
     "Watch",
     "WorkingDirectoryError",
     "aio",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
 from jobworker_lib.events.feed import EventFeed
 from jobworker_lib.interaction.input import JobInput
+from jobworker_lib.isolation.checking import require_available
 from jobworker_lib.job.limits import require_enforceable
 from jobworker_lib.job.spec import Argument, JobSpec, checked_labels, checked_seconds
 from jobworker_lib.job.start_errors import raise_start_error
@@ -86,6 +87,7 @@ class Core:
             raise EngineError("the engine is closed")
         spec = JobSpec.make(argv, **options)
         require_enforceable(spec.limits)
+        require_available(spec)
         try:
             created = self._store.acceptance.create(spec)
             if isinstance(created, str):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from jobworker_lib.job.attempts import Attempt
     from jobworker_lib.job.restart import RestartPolicy
+    from jobworker_lib.job.usage import Usage
     from jobworker_lib.output.limit import OutputLimit
 
 
@@ -104,6 +105,10 @@ class JobStatus:
     """The Unix user that it runs as, as it was given; None: that of the engine."""
     groups: tuple[str, ...] | None = None
     """Its supplementary groups, as they were given; None: those that its user has."""
+    usage: Usage | None = None
+    """What it has used until then; None: nothing is known of that."""
+    out_of_memory_process: str | None = None
+    """The process that was killed, where the job ended for the reason ``out_of_memory`` and the host told which."""
 
     @property
     def created_at(self) -> datetime:

@@ -11,11 +11,11 @@ from enum import Enum
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from jobworker_lib.job import attempts, isolation, restart, status, terminal
+from jobworker_lib.job import attempts, isolation, limits, restart, status, terminal, usage
 from jobworker_lib.job.status import JobStatus
 from jobworker_lib.output import limit
 
-_MODULES = (attempts, isolation, limit, restart, status, terminal)
+_MODULES = (attempts, isolation, limit, limits, restart, status, terminal, usage)
 _NAMES = {"datetime": datetime, **{name: kind for module in _MODULES for name, kind in vars(module).items()}}
 """What the annotations of a status may name, also where they are imported for type checkers only."""
 
