@@ -13,8 +13,6 @@ from jobworker_lib import (
     Engine,
     InvalidArgumentError,
     IoLimit,
-    Isolation,
-    IsolationError,
     LimitNotEnforceableError,
     Limits,
     OutputLimit,
@@ -172,17 +170,6 @@ def test_limits_that_cannot_be_enforced_are_refused(engine: Engine, limit: str) 
         engine.start(["true"], limits=replace(Limits(), **{limit: 1}))
     assert caught.value.limit == limit
     assert limit in str(caught.value)
-    assert len(engine.list()) == 0
-
-
-@pytest.mark.parametrize(
-    ("part", "options"),
-    [("isolation", {"isolation": Isolation()}), ("user", {"user": "root"}), ("user", {"user": "root", "groups": []})],
-)
-def test_isolation_that_cannot_be_had_is_refused(engine: Engine, part: str, options: dict[str, Any]) -> None:
-    with pytest.raises(IsolationError) as caught:
-        engine.start(["true"], **options)
-    assert caught.value.part == part
     assert len(engine.list()) == 0
 
 

@@ -48,9 +48,10 @@ class Engine:
         *,
         bounds: Bounds | None = None,
         retention: GivenRetention = AS_BEFORE,
+        hidden_paths: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         """As :meth:`jobworker_lib.Engine.__init__`, with its errors."""
-        self._core = Core(state_dir, bounds, retention)
+        self._core = Core(state_dir, bounds, retention, hidden_paths)
 
     async def __aenter__(self) -> Self:
         return self

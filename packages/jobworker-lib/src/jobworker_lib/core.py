@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import signal as signals
 import uuid
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
 from jobworker_lib.events.feed import EventFeed
 from jobworker_lib.interaction.input import JobInput
-from jobworker_lib.isolation.checking import require_available
+from jobworker_lib.isolation.availability import settled
 from jobworker_lib.job.limits import require_enforceable
 from jobworker_lib.job.spec import Argument, JobSpec, checked_labels, checked_seconds
 from jobworker_lib.job.start_errors import raise_start_error
@@ -34,7 +35,6 @@ from jobworker_lib.waiting.ends import Ends
 from jobworker_lib.waiting.watcher import Watcher
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Unpack
@@ -57,6 +57,7 @@ class Core:
         state_dir: str | os.PathLike[str] | None,
         bounds: Bounds | None = None,
         retention: GivenRetention = AS_BEFORE,
+        hidden_paths: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         if bounds is not None:
             checked_bounds(bounds)
@@ -70,6 +71,7 @@ class Core:
             self._store.set_retention(retention or KEEP_ALL)
         self.watcher = Watcher(str(self._store.path))
         self._housekeeper = Housekeeper(self._store)
+        self._hidden_paths = tuple(os.path.realpath(path) for path in hidden_paths)
         self._closed = False
 
     def close(self) -> None:
@@ -87,7 +89,7 @@ class Core:
             raise EngineError("the engine is closed")
         spec = JobSpec.make(argv, **options)
         require_enforceable(spec.limits)
-        require_available(spec)
+        spec = settled(spec, self._hidden_paths)
         try:
             created = self._store.acceptance.create(spec)
             if isinstance(created, str):

@@ -73,18 +73,21 @@ class Engine:
         *,
         bounds: Bounds | None = None,
         retention: GivenRetention = AS_BEFORE,
+        hidden_paths: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         """Open a state directory, by default ``$XDG_STATE_HOME/jobworker``; it is made where it is missing.
 
         ``bounds`` hold from now on for all who start jobs there, until others are set; None leaves them as they are.
         ``retention`` tells which ended jobs are kept there, from now on until another is given; None keeps all. Where
         it is not given, the last one holds, and where none ever was, :class:`Retention` without arguments.
+        ``hidden_paths`` are files and directories, such as keys, that jobs which this engine starts find empty, like
+        the state directory, where their isolation gives them a view of the host of their own.
 
         Raises:
             StateDirectoryError: it can't be used.
             InvalidArgumentError: the bounds or the retention can't be used.
         """
-        self._core = Core(state_dir, bounds, retention)
+        self._core = Core(state_dir, bounds, retention, hidden_paths)
 
     def __enter__(self) -> Self:
         return self

@@ -51,6 +51,8 @@ NAMES = (
 )
 """Each at the place of its number."""
 
+SETGID = NAMES.index("CAP_SETGID")
+SETUID = NAMES.index("CAP_SETUID")
 SYS_ADMIN = NAMES.index("CAP_SYS_ADMIN")
 
 

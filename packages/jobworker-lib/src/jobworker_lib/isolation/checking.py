@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jobworker_lib.errors import InvalidArgumentError, IsolationError
+from jobworker_lib.errors import InvalidArgumentError
 from jobworker_lib.isolation import capabilities, mount_plan
 from jobworker_lib.isolation.mountinfo import is_below
 from jobworker_lib.job.isolation import NETWORKS
 
 if TYPE_CHECKING:
     from jobworker_lib.job.isolation import Isolation
-    from jobworker_lib.job.spec import JobSpec
 
 _MOST_PATHS = 64
 _LONGEST_PATH = 4095
@@ -55,14 +54,6 @@ def checked_groups(groups: Sequence[str] | None, user: str | None) -> tuple[str,
     if isinstance(groups, str) or len(groups) > _MOST_GROUPS:
         raise InvalidArgumentError("groups", f"give a list of at most {_MOST_GROUPS} groups")
     return tuple(groups)
-
-
-def require_available(spec: JobSpec) -> None:
-    """Refuse what this engine does not do yet, rather than ignore it. IsolationError."""
-    asked = {"isolation": spec.isolation, "user": spec.user}
-    for part, value in asked.items():
-        if value is not None:
-            raise IsolationError(part, "this version of jobworker does not isolate jobs; start the job without it")
 
 
 def _checked_paths(field: str, paths: Sequence[str]) -> tuple[str, ...]:

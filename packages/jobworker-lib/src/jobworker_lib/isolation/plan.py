@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobworker_lib.isolation import calls, capabilities, landlock, loopback, mount_plan, mounting, privileges, seccomp
 from jobworker_lib.isolation.users import account
+from jobworker_lib.job.start_errors import WORKING_DIRECTORY
 
 if TYPE_CHECKING:
     from jobworker_lib.isolation.landlock import Rules
     from jobworker_lib.isolation.mount_plan import MountPlan
     from jobworker_lib.isolation.users import Account
     from jobworker_lib.job.isolation import Isolation
-
-Step = tuple[str, Callable[[], None]]
-"""Something to do in a forked process, and what it is called where it fails."""
+    from jobworker_lib.shim.enter import Step
 
 _HOST_NAME = "jobworker"
 
@@ -128,7 +127,7 @@ def command_steps(plan: IsolationPlan) -> list[Step]:
         steps.append(("capabilities", lambda: privileges.drop_capabilities(kept)))
     if plan.no_new_privileges:
         steps.append(("no_new_privileges", calls.set_no_new_privileges))
-    steps.append(("working_directory", lambda: os.chdir(plan.cwd)))
+    steps.append((WORKING_DIRECTORY, lambda: os.chdir(plan.cwd)))
     if rules is not None:
         steps.append(("landlock", lambda: landlock.apply(rules)))
     if program is not None:
@@ -136,8 +135,8 @@ def command_steps(plan: IsolationPlan) -> list[Step]:
     return steps
 
 
-def init_steps(plan: IsolationPlan) -> list[Step]:
-    """What lets go of the privileges of the init process, when the main process is there."""
+def farewell_steps(plan: IsolationPlan) -> list[Step]:
+    """What lets go of the init process's privileges, when the main process is there."""
     return [
         ("capabilities", lambda: privileges.bound_capabilities((), plan.last_capability)),
         ("capabilities", lambda: privileges.drop_capabilities(())),

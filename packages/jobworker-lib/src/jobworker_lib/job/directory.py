@@ -35,6 +35,8 @@ ATTEMPTS = "attempts.json"
 EXIT = "exit.json"
 OUTPUT_LOG, OUTPUT_INDEX = segment_names(0)
 CONTROL_SOCKET = "control.sock"
+JOBS = "jobs"
+"""The directory, in the state directory, that holds them all."""
 
 _RESERVED_BYTES = 512
 
@@ -81,6 +83,11 @@ class JobDirectory:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+
+    def state_directory(self) -> Path:
+        """The state directory that it is in, or else, where it is in none, the directory itself."""
+        path = self.path.resolve()
+        return path.parents[1] if path.parent.name == JOBS else path
 
     def file(self, name: str) -> str:
         """The path of one of the directory's files."""

@@ -16,6 +16,7 @@ from jobworker_lib.errors import (
     StartError,
     WorkingDirectoryError,
 )
+from jobworker_lib.isolation import fixes
 
 if TYPE_CHECKING:
     from jobworker_lib.job.directory import ExitRecord
@@ -53,7 +54,7 @@ def explain(error: OSError, spec: JobSpec) -> tuple[str, str]:
     reason = os.strerror(error.errno or 0)
     step = error.step if isinstance(error, StepError) else None
     if step is not None and step != WORKING_DIRECTORY:
-        return _explain_step(step, reason)
+        return _explain_step(step, error.errno or 0)
     if step == WORKING_DIRECTORY or error.filename == spec.cwd:
         return "bad_working_directory", f"the working directory {spec.cwd} can't be entered: {reason}"
     if error.filename == TERMINAL_DEVICE:
@@ -83,7 +84,7 @@ def raise_start_error(job_id: str, record: ExitRecord) -> None:
     raise _KINDS.get(kind, StartError)(job_id, message)  # a later version's shim may know more kinds
 
 
-def _explain_step(step: str, reason: str) -> tuple[str, str]:
+def _explain_step(step: str, number: int) -> tuple[str, str]:
     if step.startswith(LIMIT_STEP):
-        return step, str(LimitNotEnforceableError(step.removeprefix(LIMIT_STEP), reason))
-    return f"{_ISOLATION_STEP}{step}", str(IsolationError(step, reason))
+        return step, str(LimitNotEnforceableError(step.removeprefix(LIMIT_STEP), os.strerror(number)))
+    return f"{_ISOLATION_STEP}{step}", str(IsolationError(step, fixes.explain(step, number)))

@@ -14,6 +14,7 @@ from jobworker_lib.messages import bind_in, receive, send
 if TYPE_CHECKING:
     from jobworker_lib.shim.ending import Ending
     from jobworker_lib.shim.interaction import Interaction
+    from jobworker_lib.shim.spawn import Spawned
 
 
 class Control:
@@ -28,14 +29,14 @@ class Control:
         """For the poller."""
         return self._socket.fileno()
 
-    def answer(self, ending: Ending, main_pid: int, interaction: Interaction) -> None:
+    def answer(self, ending: Ending, process: Spawned, interaction: Interaction) -> None:
         """Take one request, do it and answer."""
         received = receive(self._socket, 2)
         if received is None:
             return
         request, (reply_to, *passed) = received
         with socket.socket(fileno=reply_to) as reply, suppress(OSError):  # the asker may be gone
-            answer = self._perform(request, passed, ending, main_pid, interaction)
+            answer = self._perform(request, passed, ending, process, interaction)
             if answer is not None:
                 send(reply, answer, [])
 
@@ -46,7 +47,7 @@ class Control:
             os.unlink(self._directory.file(CONTROL_SOCKET))
 
     def _perform(
-        self, request: dict[str, Any], passed: list[int], ending: Ending, main_pid: int, interaction: Interaction
+        self, request: dict[str, Any], passed: list[int], ending: Ending, process: Spawned, interaction: Interaction
     ) -> dict[str, Any] | None:
         """Do what is asked. ``running`` is false where that is too late, ``error`` says what went wrong.
 
@@ -59,7 +60,7 @@ class Control:
             case "timeout":
                 return self._set_timeout(ending, request["timeout"])
             case "signal":
-                return {"running": _signal(ending, main_pid, request["signal"])}
+                return {"running": _signal(ending, process, request["signal"])}
             case _:
                 return {"running": True} if interaction.perform(request, passed) else None
 
@@ -74,10 +75,9 @@ class Control:
         return {"running": True}
 
 
-def _signal(ending: Ending, main_pid: int, number: int) -> bool:
+def _signal(ending: Ending, process: Spawned, number: int) -> bool:
     """Signal the main process; False: it has exited."""
     if ending.main_exited:
         return False
-    with suppress(PermissionError):  # it has changed its user
-        os.kill(main_pid, number)  # not reaped yet, so the pid can't be another's
+    process.send_signal(number)
     return True

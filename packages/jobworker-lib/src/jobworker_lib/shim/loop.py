@@ -43,7 +43,7 @@ class JobLoop:
         attempts: Attempts,
         output_truncated: Callable[[], None],
     ) -> None:
-        self._main = process.pid
+        self._process = process
         self._spec = spec
         self._writer = writer
         self._truncated = False
@@ -58,6 +58,7 @@ class JobLoop:
         self._capture = Capture(process.pipes, writer, self._poller)
         self._interaction = Interaction(spec.terminal, self._poller)
         self._interaction.begin(process)
+        self._watch_main()
 
     def run(self) -> ExitRecord:
         """Return when no process of the job is left, all its output is in the log, and it is not executed again."""
@@ -78,6 +79,7 @@ class JobLoop:
     def _finish_attempt(self) -> None:
         self._until(self._attempt_is_over)
         self._interaction.end()
+        self._process.close()
 
     def _attempt_is_over(self) -> bool:
         is_over = self._reap() and self._capture.drain()
@@ -107,9 +109,14 @@ class JobLoop:
             kind, message = explain(error, self._spec)
             self._ending.main_ended(Outcome(error_kind=kind, error=message))
             return
-        self._main = process.pid
+        self._process = process
         self._capture = Capture(process.pipes, self._writer, self._poller)
         self._interaction.begin(process)
+        self._watch_main()
+
+    def _watch_main(self) -> None:
+        if self._process.link is not None:
+            self._poller.register(self._process.link, select.POLLIN)
 
     def _handle(self, descriptor: int, events: int) -> None:
         if descriptor in self._capture:
@@ -120,12 +127,20 @@ class JobLoop:
             return
         self._reap()  # who has exited by itself before a stop was not stopped
         if descriptor == self._control.fileno():
-            self._control.answer(self._ending, self._main, self._interaction)
+            self._control.answer(self._ending, self._process, self._interaction)
         elif signal.SIGTERM in self._signals.read():
             self._ending.stop(Reason.STOPPED, DEFAULT_GRACE_SECONDS)
 
     def _reap(self) -> bool:
         """Reap all that has exited, orphans of the tree too; True: none is left."""
+        is_alone = self._reap_children()
+        if not self._ending.main_exited and (status := self._process.main_status()) is not None:
+            self._ending.main_ended(Outcome.of(status))
+            if self._process.link is not None:
+                self._poller.unregister(self._process.link)
+        return is_alone
+
+    def _reap_children(self) -> bool:
         while True:
             try:
                 pid, wait_status = os.waitpid(-1, os.WNOHANG)
@@ -133,8 +148,7 @@ class JobLoop:
                 return True
             if pid == 0:
                 return False
-            if pid == self._main:
-                self._ending.main_ended(Outcome.of(wait_status))
+            self._process.reaped(pid, wait_status)
 
     def _mind_output_limit(self) -> None:
         """Note the first time that output is dropped, and stop a job that has written more than it may."""

@@ -26,6 +26,11 @@ class SignalPipe:
         """For a poller."""
         return self._read
 
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Both ends."""
+        return self._read, self._write
+
     def read(self) -> set[int]:
         """The numbers of the signals that came since the last call."""
         try:

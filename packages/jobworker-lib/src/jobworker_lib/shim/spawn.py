@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobworker_lib.job.start_errors import WORKING_DIRECTORY
+from jobworker_lib.errors import InvalidArgumentError
+from jobworker_lib.isolation import plan as isolating
+from jobworker_lib.job.isolation import Isolation
+from jobworker_lib.job.start_errors import WORKING_DIRECTORY, StepError
 from jobworker_lib.shim.enter import Command, enter
+from jobworker_lib.shim.init import Orders
 from jobworker_lib.shim.limiting import limit_steps
+from jobworker_lib.shim.namespace import Namespace
 from jobworker_lib.shim.pty import Terminal, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobworker_lib.isolation.plan import IsolationPlan
     from jobworker_lib.job.spec import JobSpec
     from jobworker_lib.job.terminal import TerminalSize
 
@@ -27,6 +34,7 @@ class Spawned:
         """Execute the command in a session of its own, on a terminal of ``size`` where it has one.
 
         Raises:
+            StepError: of what the main process does to itself before.
             OSError: of chdir(2) (``filename`` is the working directory) or execve(2).
         """
         self.terminal: Terminal | None = None
@@ -35,18 +43,49 @@ class Spawned:
         """To read its output from, in the order of the streams' numbers."""
         self.input: int | None
         """To write what it is to read; None: it has no input."""
+        self.pid: int
+        """The main process."""
+        self._namespace: Namespace | None = None
+        self._wait_status: int | None = None
         with ExitStack() as failing, ExitStack() as passed:
             if size is not None:
-                self.pid = self._on_terminal(spec, size, failing)
+                self._on_terminal(spec, size, failing)
             else:
-                self.pid = self._with_pipes(spec, failing, passed)
+                self._with_pipes(spec, failing, passed)
             failing.pop_all()  # what is closed where it fails is kept where it doesn't
         for descriptor in self.pipes:
             os.set_blocking(descriptor, False)
         if self.input is not None:
             os.set_blocking(self.input, False)
 
-    def _with_pipes(self, spec: JobSpec, failing: ExitStack, passed: ExitStack) -> int:
+    def reaped(self, pid: int, wait_status: int) -> None:
+        """A child of this process has ended."""
+        if self._namespace is None and pid == self.pid:
+            self._wait_status = wait_status
+
+    def main_status(self) -> int | None:
+        """The wait status of the main process; None: it has not ended."""
+        return self._wait_status if self._namespace is None else self._namespace.main_status()
+
+    @property
+    def link(self) -> int | None:
+        """What becomes readable when the main process has ended, where it is no child of this process."""
+        return None if self._namespace is None else self._namespace.link.fileno()
+
+    def send_signal(self, number: int) -> None:
+        """Signal the main process, which has not ended as far as :meth:`main_status` told."""
+        with suppress(PermissionError, ProcessLookupError):  # it has changed its user; it has just ended
+            if self._namespace is None:
+                os.kill(self.pid, number)  # not reaped yet, so the pid can't be another's
+            else:
+                self._namespace.send_signal(number)
+
+    def close(self) -> None:
+        """Nothing of it is left."""
+        if self._namespace is not None:
+            self._namespace.close()
+
+    def _with_pipes(self, spec: JobSpec, failing: ExitStack, passed: ExitStack) -> None:
         reads, writes = zip(os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC), strict=True)
         stdin, self.input = os.pipe2(os.O_CLOEXEC) if spec.stdin else (os.open(os.devnull, os.O_RDWR), None)
         passed.callback(os.close, stdin)
@@ -56,9 +95,9 @@ class Spawned:
             failing.callback(os.close, read)
             passed.callback(os.close, write)
         self.pipes = reads
-        return _execute(spec, stdin, *writes)
+        self._execute(spec, stdin, *writes)
 
-    def _on_terminal(self, spec: JobSpec, size: TerminalSize, failing: ExitStack) -> int:
+    def _on_terminal(self, spec: JobSpec, size: TerminalSize, failing: ExitStack) -> None:
         self.terminal = terminal = Terminal(size)
         failing.callback(terminal.close)
         self.input = os.dup(terminal.master)
@@ -66,17 +105,47 @@ class Spawned:
         output = os.dup(terminal.master)
         failing.callback(os.close, output)
         self.pipes = (output,)
-        return _execute(spec, terminal.slave, terminal.slave, terminal.slave, on_terminal=True)
+        self._execute(spec, terminal.slave, terminal.slave, terminal.slave, on_terminal=True)
+
+    def _execute(self, spec: JobSpec, stdin: int, stdout: int, stderr: int, *, on_terminal: bool = False) -> None:
+        plan = _isolation_plan(spec, os.ttyname(stdin) if on_terminal else None)
+        steps = limit_steps(spec.limits)
+        if plan is None and not steps:
+            self.pid = _execute_by_vfork(spec, stdin, stdout, stderr, take_over if on_terminal else None)
+            return
+        if on_terminal:
+            steps.append(("terminal", take_over))
+        command = Command(spec.argv, spec.env, (stdin, stdout, stderr))
+        if plan is None:
+            self.pid = enter(command, [*steps, (WORKING_DIRECTORY, partial(os.chdir, spec.cwd))])
+        elif plan.has_init:
+            orders = Orders(
+                command=command,
+                setup=isolating.namespace_steps(plan),
+                main=[*steps, *isolating.command_steps(plan)],
+                farewell=isolating.farewell_steps(plan),
+            )
+            self._namespace = Namespace(orders, plan.clone_flags)
+            self.pid = self._namespace.main_pid
+        else:
+            self.pid = enter(command, [*steps, *isolating.namespace_steps(plan), *isolating.command_steps(plan)])
 
 
-def _execute(spec: JobSpec, stdin: int, stdout: int, stderr: int, *, on_terminal: bool = False) -> int:
-    steps = limit_steps(spec.limits)
-    if not steps:
-        return _execute_by_vfork(spec, stdin, stdout, stderr, take_over if on_terminal else None)
-    if on_terminal:
-        steps.append(("terminal", take_over))
-    steps.append((WORKING_DIRECTORY, partial(os.chdir, spec.cwd)))
-    return enter(Command(spec.argv, spec.env, (stdin, stdout, stderr)), steps)
+def _isolation_plan(spec: JobSpec, terminal: str | None) -> IsolationPlan | None:
+    """What isolates the job; None: nothing does. StepError where its user is gone, since it was accepted."""
+    if spec.isolation is None and spec.user is None:
+        return None
+    try:
+        return isolating.make(
+            spec.isolation or Isolation(),
+            cwd=spec.cwd,
+            hidden=spec.hidden_paths,
+            user=spec.user,
+            groups=spec.groups,
+            terminal=terminal,
+        )
+    except InvalidArgumentError as error:
+        raise StepError(error.field, errno.ENOENT) from None
 
 
 def _execute_by_vfork(spec: JobSpec, stdin: int, stdout: int, stderr: int, prepare: Callable[[], None] | None) -> int:

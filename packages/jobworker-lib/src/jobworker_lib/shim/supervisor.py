@@ -44,7 +44,11 @@ def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, start
 
 def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> tuple[ExitRecord, bool]:
     """Run a job, and let go of its files: how it ended, and whether it ever started."""
-    spec = replace(spec, timeout=directory.timeout_of(spec))  # it may have been changed while the job was queued
+    spec = replace(
+        spec,
+        timeout=directory.timeout_of(spec),  # it may have been changed while the job was queued
+        hidden_paths=(*spec.hidden_paths, str(directory.state_directory())),
+    )
     with closing(OutputWriter(directory, spec.output_limit)) as writer, closing(Control(directory)) as control:
         directory.reserve(STARTED)
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobworker_lib.errors import EngineError, JobNotFoundError, JobRunningError, StateDirectoryError
 from jobworker_lib.events import log
 from jobworker_lib.job import status_json
-from jobworker_lib.job.directory import DIRECTORY_MODE, ExitRecord, JobDirectory
+from jobworker_lib.job.directory import DIRECTORY_MODE, JOBS, ExitRecord, JobDirectory
 from jobworker_lib.job.status import JobStatus, State
 from jobworker_lib.queue import waiting_jobs
 from jobworker_lib.queue.acceptance import Acceptance
@@ -54,7 +54,7 @@ class Store:
             StateDirectoryError: it is another user's, can't be written, or is of a newer version.
         """
         self.path = Path(state_dir if state_dir is not None else default_state_dir()).absolute()
-        self.jobs = self.path / "jobs"
+        self.jobs = self.path / JOBS
         self.new = self.path / "new"
         self.deleted = self.path / "deleted"
         self.places = (self.jobs, self.new, self.deleted)
