@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from jobworker_lib import Bounds, Retention
+from jobworker_lib import Bounds, Limits, Retention
 from jobworker_server.config import Settings, resolve
 from jobworker_server.errors import ConfigError
+from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address
 
 BOUNDS = ("max_running", "max_running_per_owner", "when_full", "max_queued")
 RETENTION = ("retention_age", "retention_jobs", "retention_bytes")
-FLAGS = ("listen", "certs", "ca", "cert", "key", "state_dir", *BOUNDS, *RETENTION)
+FLAGS = ("listen", "certs", "ca", "cert", "key", "state_dir", "cgroup", *BOUNDS, *RETENTION)
 
 
 def settings(
@@ -148,6 +149,26 @@ def test_retention_that_can_not_be_used(flag: str, text: str, problem: str) -> N
 @pytest.mark.parametrize("text", ["retention: 30d", "retention: {days: 30}", "retention:", "retention: [age]"])
 def test_retention_of_another_form_is_refused(config: Path, text: str) -> None:
     assert "retention must hold age, jobs, bytes" in problem_of(config, text)
+
+
+def test_limits_are_of_the_file(config: Path) -> None:
+    config.write_text("limits: {default: {memory: 64M}, max: {memory: 1G}}")
+    found = settings(config=config).limits
+    assert (found.default, found.maximum) == (Limits(memory_bytes=64 << 20), Limits(memory_bytes=1 << 30))
+    assert settings().limits == LimitPolicy()
+
+
+def test_limits_that_can_not_be_used_are_told_with_the_file(config: Path) -> None:
+    problem = problem_of(config, "limits: {max: {memory: much}}")
+    assert problem.startswith(f"{config}: limits.max.memory: expected a size")
+
+
+def test_the_cgroup_comes_from_all_sources(config: Path) -> None:
+    config.write_text("cgroup: /file")
+    assert settings().cgroup is None
+    assert settings(config=config).cgroup == "/file"
+    assert settings({"cgroup": "/flag"}, {"JOBWORKER_CGROUP": "/environment"}, config).cgroup == "/flag"
+    assert problem_of(config, "cgroup: here") == f"{config}: cgroup: expected an absolute path, not 'here'"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2
-from jobworker_lib import Chunk, Gap, JobStatus, Limits, OutputLimit, Reason, State
+from jobworker_lib import Chunk, Gap, JobStatus, OutputLimit, Reason, State
 from jobworker_server import convert
 from jobworker_server.errors import InvalidRequestError
 
@@ -28,7 +28,6 @@ def test_a_job_that_has_ended_is_told_whole() -> None:
         cwd="/",
         owner="ann",
         labels={"team": "a"},
-        limits=Limits(memory_bytes=1 << 40, cpus=0.5, pids=7),
         timeout=1.25,
         state=State.EXITED,
         created_ns=MOMENT_NS,
@@ -43,7 +42,6 @@ def test_a_job_that_has_ended_is_told_whole() -> None:
     job = convert.job_message(status)
     assert (job.id, list(job.argv), job.cwd, job.owner) == ("id", ["sh", "-c", "exit 3"], "/", "ann")
     assert dict(job.labels) == {"team": "a"}
-    assert (job.limits.memory_bytes, job.limits.cpus, job.limits.pids) == (1 << 40, 0.5, 7)
     assert job.timeout == Duration(seconds=1, nanos=250_000_000)
     assert job.state == job_pb2.JOB_STATE_EXITED
     assert {job.created_at.ToNanoseconds(), job.started_at.ToNanoseconds(), job.ended_at.ToNanoseconds()} == {MOMENT_NS}
@@ -59,7 +57,9 @@ def test_what_a_running_job_does_not_have_is_not_set() -> None:
     job = convert.job_message(
         JobStatus(id="id", argv=("true",), cwd="/", owner="ann", state=State.STARTING, created_ns=MOMENT_NS)
     )
-    for name in ("started_at", "ended_at", "exit_code", "signal", "timeout", "limits", "usage", "output_limit"):
+    for name in (
+        "started_at", "ended_at", "exit_code", "signal", "timeout", "limits", "usage", "output_limit", "isolation",
+    ):  # fmt: skip
         assert not job.HasField(name), name
     assert job.reason == job_pb2.EXIT_REASON_UNSPECIFIED
 
@@ -131,8 +131,3 @@ def test_a_duration_that_is_none_is_refused(seconds: int, nanos: int) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         convert.seconds("timeout", Duration(seconds=seconds, nanos=nanos))
     assert caught.value.field == "timeout"
-
-
-def test_limits_are_taken_over_where_they_are_set() -> None:
-    assert convert.limits(job_pb2.Limits(memory_bytes=0, cpus=0.5)) == Limits(memory_bytes=0, cpus=0.5)
-    assert convert.limits(job_pb2.Limits()) == Limits()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -17,6 +17,8 @@ from jobworker.v1 import job_pb2, output_pb2
 from jobworker.v1.worker_service_pb2 import (
     DeleteRequest,
     GetOutputRequest,
+    GetStatsRequest,
+    GetStatsResponse,
     ListJobsRequest,
     QueryStatusRequest,
     SignalRequest,
@@ -41,6 +43,7 @@ CALLS: dict[str, Callable[[str], Message]] = {
     "QueryStatus": lambda job_id: QueryStatusRequest(job_id=job_id),
     "Wait": lambda job_id: WaitRequest(job_ids=[job_id], any=True),
     "GetOutput": lambda job_id: GetOutputRequest(job_id=job_id),
+    "GetStats": lambda job_id: GetStatsRequest(job_id=job_id, once=True),
     "ListJobs": lambda _: ListJobsRequest(),
 }
 OF_A_JOB = [name for name in CALLS if name not in ("Start", "ListJobs")]
@@ -49,7 +52,7 @@ OF_A_JOB = [name for name in CALLS if name not in ("Start", "ListJobs")]
 def call(client: Client, name: str, job_id: str = "") -> None:
     """Make a call and take all of its answer."""
     answer = getattr(client.stub, name)(CALLS[name](job_id), timeout=TIMEOUT)
-    if name == "GetOutput":
+    if name in ("GetOutput", "GetStats"):
         list(answer)
 
 
@@ -75,22 +78,22 @@ def test_these_roles_may_do_everything_with_jobs_of_their_own(connect: Connect, 
     client = connect(f"own-{role}", role)
     call(client, "Start")
     job_id = sleeper(client)
-    for name in ("Signal", "Update", "QueryStatus", "GetOutput", "ListJobs", "Stop", "Wait", "Delete"):
+    for name in ("Signal", "Update", "QueryStatus", "GetStats", "GetOutput", "ListJobs", "Stop", "Wait", "Delete"):
         call(client, name, job_id)
 
 
 @pytest.mark.parametrize("role", ["full", "admin"])
 def test_these_roles_may_do_everything_with_jobs_of_others(connect: Connect, full: Client, role: str) -> None:
     job_id = sleeper(full)
-    for name in ("Signal", "Update", "QueryStatus", "GetOutput", "Stop", "Wait", "Delete"):
+    for name in ("Signal", "Update", "QueryStatus", "GetStats", "GetOutput", "Stop", "Wait", "Delete"):
         call(connect(f"other-{role}", role), name, job_id)
 
 
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("readonly", {"QueryStatus", "Wait", "GetOutput", "ListJobs"}),
-        ("observer", {"QueryStatus", "Wait", "ListJobs"}),
+        ("readonly", {"QueryStatus", "GetStats", "Wait", "GetOutput", "ListJobs"}),
+        ("observer", {"QueryStatus", "GetStats", "Wait", "ListJobs"}),
         ("stranger", set()),
     ],
 )
@@ -173,11 +176,26 @@ def test_an_unknown_id_is_not_found(full: Client, name: str) -> None:
         (StartRequest(argv=["true"], request_id="x" * 129), "request_id"),
         (StartRequest(argv=["true"], limits=job_pb2.Limits(cpus=float("nan"))), "limits.cpus"),
         (StartRequest(argv=["true"], limits=job_pb2.Limits(pids=0)), "limits.pids"),
+        (StartRequest(argv=["true"], limits=job_pb2.Limits(nice=20)), "limits.nice"),
+        (StartRequest(argv=["true"], limits=job_pb2.Limits(cpu_weight=10_001)), "limits.cpu_weight"),
+        (StartRequest(argv=["true"], limits=job_pb2.Limits(open_files=1 << 63)), "limits.open_files"),
+        (StartRequest(argv=["true"], limits=job_pb2.Limits(io=[job_pb2.IoLimit()])), "limits.io[0]"),
+        (
+            StartRequest(argv=["true"], limits=job_pb2.Limits(io=[job_pb2.IoLimit(device="x")])),
+            "limits.io[0].device",
+        ),
+        (StartRequest(argv=["true"], isolation=job_pb2.Isolation(writable=["x"])), "isolation.writable"),
+        (
+            StartRequest(argv=["true"], isolation=job_pb2.Isolation(kept_capabilities=["CAP_X"])),
+            "isolation.kept_capabilities",
+        ),
+        (StartRequest(argv=["true"], user="no-such-user"), "user"),
+        (StartRequest(argv=["true"], groups=["video"]), "groups"),
         (StartRequest(argv=["true"], output_limit=job_pb2.OutputLimit(bytes=65535)), "output_limit.bytes"),
         (StartRequest(argv=["true"], output_limit=job_pb2.OutputLimit(bytes=1 << 63)), "output_limit.bytes"),
         (StartRequest(argv=["true"], output_limit=UNKNOWN_ACTION), "output_limit.action"),
     ],
-    ids=map(str, range(15)),
+    ids=map(str, range(24)),
 )
 def test_a_start_that_can_not_be_is_refused_with_its_field(full: Client, request_: StartRequest, field: str) -> None:
     with failing() as failure:
@@ -312,10 +330,17 @@ def test_a_command_that_can_not_be_executed_is_told_with_its_job(
 
 
 def test_a_limit_that_can_not_be_enforced_is_refused(full: Client) -> None:
+    nothing_to_limit = job_pb2.IoLimit(device="/proc", read_bytes_per_second=1)
     with failing() as failure:
-        full.start("true", limits=job_pb2.Limits(cpus=0.5))
+        full.start("true", limits=job_pb2.Limits(io=[nothing_to_limit]))
     assert (failure.code, failure.reason) == (Code.FAILED_PRECONDITION, "LIMIT_NOT_ENFORCEABLE")
-    assert failure.metadata == {"limit": "cpus"}
+    assert failure.metadata == {"limit": "io"}
+
+
+def test_limits_reach_the_job_and_are_told(full: Client) -> None:
+    job = full.start("sh", "-c", "ulimit -n; ulimit -c", limits=job_pb2.Limits(open_files=33, core_size_bytes=0))
+    assert full.output(job.id) == b"33\n0\n"
+    assert job.limits == full.wait(job.id)[0].limits == job_pb2.Limits(open_files=33, core_size_bytes=0)
 
 
 def test_2_mib_of_arguments_come_through(full: Client) -> None:
@@ -423,6 +448,50 @@ def test_output_of_any_bytes_is_unchanged(full: Client) -> None:
     digest = full.output(job.id, stream=output_pb2.OUTPUT_STREAM_STDOUT).split()[0].decode()
     assert len(data) == 20_000_000
     assert hashlib.sha256(data).hexdigest() == digest
+
+
+# GetStats
+
+
+def stats(client: Client, job_id: str, **fields: object) -> Iterator[GetStatsResponse]:
+    return client.stub.GetStats(GetStatsRequest(job_id=job_id, **fields), timeout=TIMEOUT)  # type: ignore[arg-type]  # the fields differ in type
+
+
+def test_stats_go_on_until_the_job_has_ended(full: Client) -> None:
+    job_id = sleeper(full)
+    seen = stats(full, job_id, interval=Duration(nanos=100_000_000))
+    first, second = next(seen), next(seen)
+    assert (second.time.ToNanoseconds() - first.time.ToNanoseconds()) / 1e9 >= 0.1
+    call(full, "Stop", job_id)
+    (ended,) = full.wait(job_id)
+    last = list(seen)[-1]
+    assert last.time == ended.ended_at
+    assert last.usage == ended.usage
+
+
+def test_an_end_is_told_before_the_interval_is_over(full: Client) -> None:
+    job_id = sleeper(full)
+    seen = stats(full, job_id, interval=Duration(seconds=86400))
+    next(seen)
+    call(full, "Stop", job_id)
+    assert len(list(seen)) == 1
+
+
+def test_stats_of_now_alone(full: Client) -> None:
+    assert len(list(stats(full, sleeper(full), once=True))) == 1
+
+
+def test_stats_of_a_job_that_has_ended_are_its_last(full: Client) -> None:
+    job_id = ended(full)
+    (last,) = stats(full, job_id)
+    assert last.time == full.wait(job_id)[0].ended_at
+
+
+@pytest.mark.parametrize("interval", [(0, 0), (0, 99_999_999), (86400, 1), (-1, 0)])
+def test_an_interval_that_can_not_be_is_refused(full: Client, interval: tuple[int, int]) -> None:
+    with failing() as failure:
+        list(stats(full, ended(full), interval=Duration(seconds=interval[0], nanos=interval[1])))
+    assert (failure.code, failure.fields) == (Code.INVALID_ARGUMENT, ("interval",))
 
 
 # ListJobs

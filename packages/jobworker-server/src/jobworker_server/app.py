@@ -8,7 +8,7 @@ import signal
 
 from jobworker_lib import aio
 from jobworker_server.config import Settings
-from jobworker_server.errors import CertificateError
+from jobworker_server.errors import CertificateError, ConfigError
 from jobworker_server.server import Server
 from jobworker_server.tls import MutualTls
 
@@ -22,6 +22,8 @@ async def serve(settings: Settings) -> None:
         ServerError: the server can't be started.
         StateDirectoryError: the state directory can't be used.
     """
+    if settings.cgroup is not None:
+        raise ConfigError("cgroup: this version of jobworker does not put jobs in cgroups; leave it out")
     tls = MutualTls(settings.files)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -30,7 +32,7 @@ async def serve(settings: Settings) -> None:
     loop.add_signal_handler(signal.SIGHUP, _reload, tls)
     async with (
         aio.Engine(settings.state_dir, bounds=settings.bounds, retention=settings.retention) as engine,
-        Server(engine, tls, settings.listen) as server,
+        Server(engine, tls, settings.listen, limits=settings.limits) as server,
     ):
         _log.info("listening on %s", server.address)
         await stopping.wait()

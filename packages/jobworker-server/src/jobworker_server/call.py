@@ -13,6 +13,7 @@ from jobworker_lib import JobNotFoundError, aio
 from jobworker_server.errors import InvalidRequestError
 from jobworker_server.identity import Identity
 from jobworker_server.lifetime import Lifetime
+from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import Operation, Scope
 
 T = TypeVar("T")
@@ -30,6 +31,8 @@ class Call:
     """Whose jobs this operation may be done on."""
     scope_of: Callable[[Operation], Scope]
     """Whose jobs another operation may be done on. Raises PermissionDeniedError where on nobody's."""
+    limits: LimitPolicy
+    """What jobs may use that are started."""
     lifetime: Lifetime
     unfinished: set[asyncio.Task[object]]
     """What runs to its end although its caller may be gone."""

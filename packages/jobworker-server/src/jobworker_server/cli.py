@@ -72,6 +72,12 @@ def _command(
             help="Most that ended jobs take on the disk, or none. Default: 10G, and a tenth of the filesystem.",
         ),
     ] = None,
+    cgroup: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="The cgroup below which jobs get theirs. Default: the server's, if it may be used."
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A configuration file, in YAML.")] = None,
     version: Annotated[  # noqa: ARG001  typer acts on it by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
@@ -88,6 +94,7 @@ def _command(
         "max_running": max_running, "max_running_per_owner": max_running_per_owner,
         "when_full": when_full, "max_queued": max_queued,
         "retention_age": retention_age, "retention_jobs": retention_jobs, "retention_bytes": retention_bytes,
+        "cgroup": cgroup,
     }  # fmt: skip
     try:
         settings = resolve(flags, os.environ, config)

@@ -11,9 +11,10 @@ import yaml
 
 from jobworker_lib.queue.bounds import WHEN_FULL, Bounds, WhenFull
 from jobworker_lib.store.retention import Retention
-from jobworker_server import retention_setting
+from jobworker_server import limit_setting, retention_setting
 from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
+from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address
 
 _KEYS = {
@@ -27,11 +28,14 @@ _KEYS = {
     "maxRunningPerOwner": "max_running_per_owner",
     "whenFull": "when_full",
     "maxQueued": "max_queued",
+    "cgroup": "cgroup",
 }
 """The settings, by their keys in the configuration file."""
 
+_ALL_KEYS = (*_KEYS, "retention", "limits")
 _DEFAULTS = {"listen": "localhost:50051", "certs": "certs", "when_full": "queue"}
 _RETENTION = "retention"
+_LIMITS = "limits"
 _RETENTION_PARSERS = dict(
     zip(retention_setting.NAMES, (retention_setting.age, retention_setting.jobs, retention_setting.size), strict=True)
 )
@@ -51,6 +55,10 @@ class Settings:
     """How many jobs may run at once."""
     retention: Retention = field(default_factory=Retention)
     """Which ended jobs are kept."""
+    limits: LimitPolicy = field(default_factory=LimitPolicy)
+    """What jobs may use."""
+    cgroup: str | None = None
+    """The cgroup below which jobs get theirs; None: the engine finds one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ class _Layer:
     """Tells the source of a setting in messages, by a template for its name."""
     base: Path = Path()
     """What relative paths are relative to."""
+    limits: LimitPolicy | None = None
+    """These are said in the file alone."""
 
 
 def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None) -> Settings:
@@ -87,6 +97,8 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
             queued=_count(layers, "max_queued", least=0),
         ),
         retention=retention_setting.retention(*(_retained(layers, name) for name in retention_setting.NAMES)),
+        limits=next((layer.limits for layer in layers if layer.limits), LimitPolicy()),
+        cgroup=_cgroup(layers),
     )
 
 
@@ -138,6 +150,16 @@ def _retained(layers: list[_Layer], name: str) -> str | None:
     return text
 
 
+def _cgroup(layers: list[_Layer]) -> str | None:
+    layer = next(_with(layers, "cgroup"), None)
+    if layer is None:
+        return None
+    path = layer.values["cgroup"]
+    if not path.startswith("/"):
+        raise ConfigError(f"{_origin(layer, 'cgroup')}: expected an absolute path, not {path!r}")
+    return path
+
+
 def _credential_file(layers: list[_Layer], name: str) -> Path:
     """The file itself where the first layer that knows has it, otherwise the one of that name in its directory."""
     layer = next(_with(layers, name, "certs"))
@@ -152,7 +174,11 @@ def _origin(layer: _Layer, name: str) -> str:
 
 def _file_layer(path: Path) -> _Layer:
     values: dict[str, str] = {}
+    limits = None
     for key, value in _read(path).items():
+        if key == _LIMITS:
+            limits = _limits_of_file(path, value)
+            continue
         if key == _RETENTION:
             values |= _retention_of_file(path, value)
             continue
@@ -165,7 +191,14 @@ def _file_layer(path: Path) -> _Layer:
             values[name] = value
         else:
             raise ConfigError(f"{path}: {key} must be {'a number' if name in _NUMBERS else 'text; put it in quotes'}")
-    return _Layer(values, f"{path}".replace("{", "{{").replace("}", "}}") + ": {name}", path.parent)
+    return _Layer(values, f"{path}".replace("{", "{{").replace("}", "}}") + ": {name}", path.parent, limits)
+
+
+def _limits_of_file(path: Path, value: object) -> LimitPolicy:
+    try:
+        return limit_setting.limit_policy(value)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _retention_of_file(path: Path, value: object) -> dict[str, str]:
@@ -192,6 +225,6 @@ def _read(path: Path) -> dict[object, object]:
 
 
 def _nearest(key: str) -> str:
-    by_lower_case = {right.lower(): right for right in (*_KEYS, _RETENTION)}
+    by_lower_case = {right.lower(): right for right in _ALL_KEYS}
     near = difflib.get_close_matches(key.lower(), by_lower_case, n=1, cutoff=0.5)
-    return f"did you mean {by_lower_case[near[0]]!r}?" if near else f"there are {', '.join([*_KEYS, _RETENTION])}"
+    return f"did you mean {by_lower_case[near[0]]!r}?" if near else f"there are {', '.join(_ALL_KEYS)}"

@@ -17,6 +17,7 @@ from jobworker_lib import (
     CommandNotFoundError,
     CursorExpiredError,
     InvalidArgumentError,
+    IsolationError,
     JobNotFoundError,
     JobNotRunningError,
     JobRunningError,
@@ -48,6 +49,7 @@ _ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     NoInputError: (_FAILED_PRECONDITION, "NO_INPUT"),
     NoTerminalError: (_FAILED_PRECONDITION, "NO_TERMINAL"),
     JobRunningError: (_FAILED_PRECONDITION, "JOB_RUNNING"),
+    IsolationError: (_FAILED_PRECONDITION, "ISOLATION_NOT_AVAILABLE"),
     LimitNotEnforceableError: (_FAILED_PRECONDITION, "LIMIT_NOT_ENFORCEABLE"),
     CursorExpiredError: (grpc.StatusCode.OUT_OF_RANGE, "CURSOR_EXPIRED"),
     QuotaExceededError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"),
@@ -93,6 +95,8 @@ def _error_info(reason: str, error: Exception, metadata: dict[str, str]) -> Erro
         metadata["job_id"] = _bounded(error.job_id)
     if isinstance(error, LimitNotEnforceableError):
         metadata["limit"] = error.limit
+    if isinstance(error, IsolationError):
+        metadata["part"] = error.part
     return ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
 
 

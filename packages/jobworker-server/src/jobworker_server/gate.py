@@ -25,6 +25,7 @@ from jobworker_server.conversation import Conversation
 from jobworker_server.error_status import internal_status, status_of
 from jobworker_server.errors import PermissionDeniedError, UnauthenticatedError
 from jobworker_server.lifetime import Lifetimes
+from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import Operation, Policy, allowed_scope
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -43,9 +44,10 @@ class Gate:
     ``unfinished`` holds what runs to its end although its caller may be gone.
     """
 
-    def __init__(self, engine: aio.Engine, policy: Policy) -> None:
+    def __init__(self, engine: aio.Engine, policy: Policy, limits: LimitPolicy) -> None:
         self._engine = engine
         self._policy = policy
+        self._limits = limits
         self._lifetimes = Lifetimes()
         self.unfinished: set[asyncio.Task[object]] = set()
 
@@ -61,7 +63,7 @@ class Gate:
             scope_of = partial(allowed_scope, self._policy, caller.role)
             scope = scope_of(operation)
             async with self._lifetimes.of(caller) as lifetime:
-                yield Call(self._engine, caller, scope, scope_of, lifetime, self.unfinished)
+                yield Call(self._engine, caller, scope, scope_of, self._limits, lifetime, self.unfinished)
         except Exception as error:  # noqa: BLE001  whatever it is, the client is answered, and a fault of ours logged
             await _refuse(context, operation, error)
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 from jobworker_lib.store.retention import Retention
+from jobworker_server.quantities import BYTES, SECONDS, quantity
 
 NAMES = ("retention_age", "retention_jobs", "retention_bytes")
 
 _NONE = "none"
-_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-zA-Z]*)")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def age(text: str) -> float | None:
     """Seconds of such as ``30d``, ``12h`` and ``none``. ValueError for what is none of it."""
-    return None if text == _NONE else _quantity(text, _SECONDS, "a time such as 30d, 12h or 90m")
+    return None if text == _NONE else quantity(text, SECONDS, "a time such as 30d, 12h or 90m, or none")
 
 
 def jobs(text: str) -> int | None:
@@ -28,7 +24,7 @@ def jobs(text: str) -> int | None:
 
 def size(text: str) -> int | None:
     """Bytes of such as ``10G`` and ``none``. ValueError for what is none of it."""
-    return None if text == _NONE else int(_quantity(text, _BYTES, "a size such as 10G or 500M"))
+    return None if text == _NONE else int(quantity(text, BYTES, "a size such as 10G or 500M, or none"))
 
 
 def retention(age_text: str | None, jobs_text: str | None, bytes_text: str | None) -> Retention:
@@ -40,11 +36,3 @@ def retention(age_text: str | None, jobs_text: str | None, bytes_text: str | Non
         bytes=default.bytes if bytes_text is None else size(bytes_text),
         share=default.share if bytes_text is None else None,
     )
-
-
-def _quantity(text: str, units: dict[str, int], expected: str) -> float:
-    match = _NUMBER.fullmatch(text)
-    unit = match[2].lower().removesuffix("ib") if match else ""
-    if match is None or unit not in units:
-        raise ValueError(f"expected {expected}, or none")
-    return float(match[1]) * units[unit]

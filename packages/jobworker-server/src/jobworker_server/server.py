@@ -12,6 +12,7 @@ from jobworker_lib import aio
 from jobworker_server import policy, service
 from jobworker_server.errors import ListenError
 from jobworker_server.gate import Gate
+from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address, free_addresses
 from jobworker_server.tls import MutualTls
 
@@ -33,11 +34,14 @@ _OPTIONS = [
 class Server:
     """Serves an engine's jobs. As a context manager it takes calls within the block.
 
-    The engine is the caller's: it is not closed with the server, and jobs run on.
+    The engine is the caller's: it is not closed with the server, and jobs run on. ``limits`` tells what jobs may use
+    that clients start.
     """
 
-    def __init__(self, engine: aio.Engine, tls: MutualTls, listen: Address) -> None:
-        self._gate = Gate(engine, policy.BUILT_IN)
+    def __init__(
+        self, engine: aio.Engine, tls: MutualTls, listen: Address, *, limits: LimitPolicy | None = None
+    ) -> None:
+        self._gate = Gate(engine, policy.BUILT_IN, limits or LimitPolicy())
         self._tls = tls
         self._listen = listen
 

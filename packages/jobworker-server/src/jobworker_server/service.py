@@ -8,7 +8,7 @@ import grpc
 
 from jobworker.v1 import worker_service_pb2
 from jobworker_server.gate import Gate, Rpc
-from jobworker_server.rpc import attach, list, logs, rm, signal, start, status, stop, update, wait, watch
+from jobworker_server.rpc import attach, list, logs, rm, signal, start, stats, status, stop, update, wait, watch
 
 NAME = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
 
@@ -24,6 +24,7 @@ RPCS: Mapping[str, Rpc] = {
     "Attach": attach.RPC,
     "Update": update.RPC,
     "Watch": watch.RPC,
+    "GetStats": stats.RPC,
 }
 
 

@@ -453,6 +453,7 @@ class Isolation(_message.Message):
     KEPT_CAPABILITIES_FIELD_NUMBER: _builtins.int
     SECCOMP_FIELD_NUMBER: _builtins.int
     LANDLOCK_FIELD_NUMBER: _builtins.int
+    LANDLOCK_WHERE_AVAILABLE_FIELD_NUMBER: _builtins.int
     pid: _builtins.bool
     """Sees, signals and traces no other process: PID namespace, with a /proc of its own."""
     ipc: _builtins.bool
@@ -475,6 +476,8 @@ class Isolation(_message.Message):
     """Dangerous system calls fail (seccomp): docs/isolation.md lists them."""
     landlock: _builtins.bool
     """Landlock holds read_only and hidden as a second lock."""
+    landlock_where_available: _builtins.bool
+    """The same where the kernel has it. Of a started job, landlock tells whether it has."""
     @_builtins.property
     def writable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Paths that can be written although read_only is set; absolute."""
@@ -504,10 +507,11 @@ class Isolation(_message.Message):
         kept_capabilities: _abc.Iterable[_builtins.str] | None = ...,
         seccomp: _builtins.bool = ...,
         landlock: _builtins.bool = ...,
+        landlock_where_available: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drop_capabilities", b"drop_capabilities", "hidden", b"hidden", "ipc", b"ipc", "kept_capabilities", b"kept_capabilities", "landlock", b"landlock", "network", b"network", "no_new_privileges", b"no_new_privileges", "pid", b"pid", "private_devices", b"private_devices", "private_tmp", b"private_tmp", "read_only", b"read_only", "seccomp", b"seccomp", "uts", b"uts", "writable", b"writable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drop_capabilities", b"drop_capabilities", "hidden", b"hidden", "ipc", b"ipc", "kept_capabilities", b"kept_capabilities", "landlock", b"landlock", "landlock_where_available", b"landlock_where_available", "network", b"network", "no_new_privileges", b"no_new_privileges", "pid", b"pid", "private_devices", b"private_devices", "private_tmp", b"private_tmp", "read_only", b"read_only", "seccomp", b"seccomp", "uts", b"uts", "writable", b"writable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

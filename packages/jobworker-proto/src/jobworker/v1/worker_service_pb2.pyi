@@ -984,7 +984,7 @@ class GetStatsRequest(_message.Message):
     """Answer once, with what has been used until now."""
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration:
-        """The time between two messages, at least 100 milliseconds. Not set: 1 second."""
+        """The time between two messages, 100 milliseconds to a day. Not set: 1 second."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         cwd=_working_directory(request.cwd),
         env=request.env,
         timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
-        limits=convert.limits(request.limits),
+        limits=call.limits.applied(convert.limits(request.limits)),
         labels=request.labels,
         owner=call.caller.name,
         request_id=request.request_id or None,
@@ -36,6 +36,9 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         terminal=convert.terminal(request.terminal) if request.HasField("terminal") else None,
         output_limit=convert.output_limit(request.output_limit) if request.HasField("output_limit") else None,
         restart=convert.restart(request.restart) if request.HasField("restart") else None,
+        isolation=convert.isolation(request.isolation) if request.HasField("isolation") else None,
+        user=request.user or None,
+        groups=list(request.groups) or None,
     )
     status = await job.status()
     call.log("queued" if status.state is State.QUEUED else "started", job.id)

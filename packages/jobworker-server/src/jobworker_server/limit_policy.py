@@ -1,0 +1,65 @@
+"""What jobs may use that don't say so, and what none may go beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from jobworker_lib import Limits
+from jobworker_server.errors import InvalidRequestError
+
+_BOUNDED = tuple(limit.name for limit in fields(Limits) if limit.name != "io")
+_OF_A_JOB_WITHOUT = {"cpu_weight": 100, "nice": 0}
+"""What holds for a job that does not have the limit, where that is not "as much as it likes"."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPolicy:
+    """The limits of a server's jobs, over what each start asks for."""
+
+    default: Limits = field(default_factory=Limits)
+    """For what a start does not say."""
+    maximum: Limits = field(default_factory=Limits)
+    """What a start may ask for at most, and what holds where neither it nor the default says anything. For the niceness
+    it is the least. Without ``io``."""
+
+    def applied(self, limits: Limits) -> Limits:
+        """What holds for a job that asks for these limits.
+
+        Raises:
+            InvalidRequestError: it asks for more than it may.
+        """
+        if excess := self.excess(limits):
+            name, bound = excess
+            least = "at least" if name == "nice" else "at most"
+            raise InvalidRequestError(f"limits.{name}", f"this server allows {least} {bound}")
+        given: dict[str, Any] = {name: value for name in _BOUNDED if (value := self._given(limits, name)) is not None}
+        found = Limits(**given, io=limits.io or self.default.io)
+        if limits.memory_high_bytes is None and found.memory_bytes and found.memory_high_bytes:
+            # Where the job chose less memory than that it would be refused, for a limit that it has not asked for.
+            high = found.memory_high_bytes if found.memory_high_bytes < found.memory_bytes else None
+            return replace(found, memory_high_bytes=high)
+        return found
+
+    def excess(self, limits: Limits) -> tuple[str, float] | None:
+        """The first limit that goes beyond the maximum, and that; None: there is none."""
+        for name in _BOUNDED:
+            value, bound = getattr(limits, name), getattr(self.maximum, name)
+            if value is not None and bound is not None and _tighter(name)(value, bound) != value:
+                return name, bound
+        return None
+
+    def _given(self, limits: Limits, name: str) -> float | None:
+        for value in (getattr(limits, name), getattr(self.default, name)):
+            if value is not None:
+                return value  # type: ignore[no-any-return]  # a field chosen by its name
+        bound: float | None = getattr(self.maximum, name)
+        without = _OF_A_JOB_WITHOUT.get(name)
+        if bound is None or (without is not None and _tighter(name)(without, bound) == without):
+            return None
+        return bound
+
+
+def _tighter(name: str) -> Callable[[float, float], float]:
+    return max if name == "nice" else min

@@ -1,0 +1,113 @@
+"""Limits of jobs, as the configuration file says them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jobworker_lib import InvalidArgumentError, IoLimit, Limits
+from jobworker_lib.job.limit_checks import checked_limits
+from jobworker_server.errors import ConfigError
+from jobworker_server.limit_policy import LimitPolicy
+from jobworker_server.quantities import BYTES, quantity
+
+_Read = Callable[[object], Any]
+
+
+def _size(value: object) -> int:
+    return int(quantity(str(value), BYTES, "a size such as 512M or 1.5G"))
+
+
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise ValueError("expected a whole number")
+    return value
+
+
+def _processors(value: object) -> float:
+    if type(value) not in (int, float):
+        raise ValueError("expected a number of processors, such as 0.5")
+    return value  # type: ignore[return-value]  # it was just looked at
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("expected an absolute path")
+    return value
+
+
+_IO_KEYS: dict[str, tuple[str, _Read]] = {
+    "device": ("device", _path),
+    "read": ("read_bytes_per_second", _size),
+    "write": ("write_bytes_per_second", _size),
+    "readOps": ("read_operations_per_second", _number),
+    "writeOps": ("write_operations_per_second", _number),
+}
+
+
+def _devices(value: object) -> tuple[IoLimit, ...]:
+    if not isinstance(value, list):
+        raise ValueError(  # noqa: TRY004  # as for every value that is not what is expected
+            "expected a list, such as [{read: 50M, write: 20M}]"
+        )
+    return tuple(IoLimit(**_fields("io", limit, _IO_KEYS)) for limit in value)
+
+
+_KEYS: dict[str, tuple[str, _Read]] = {
+    "memory": ("memory_bytes", _size),
+    "memoryHigh": ("memory_high_bytes", _size),
+    "swap": ("swap_bytes", _size),
+    "cpus": ("cpus", _processors),
+    "cpuWeight": ("cpu_weight", _number),
+    "pids": ("pids", _number),
+    "openFiles": ("open_files", _number),
+    "fileSize": ("file_size_bytes", _size),
+    "coreSize": ("core_size_bytes", _size),
+    "nice": ("nice", _number),
+    "io": ("io", _devices),
+}
+_MAXIMUM_KEYS = {key: value for key, value in _KEYS.items() if key != "io"}
+"""A job could do more on any device that a maximum did not name."""
+
+
+def limit_policy(value: object) -> LimitPolicy:
+    """What ``limits`` of the configuration file says.
+
+    Raises:
+        ConfigError: it can't be used; the message does not name the file.
+    """
+    if not isinstance(value, dict) or not value.keys() <= {"default", "max"}:
+        raise ConfigError("limits must hold default, max or both, such as limits: {max: {memory: 4G}}")
+    policy = LimitPolicy(
+        default=_limits("limits.default", value.get("default", {}), _KEYS),
+        maximum=_limits("limits.max", value.get("max", {}), _MAXIMUM_KEYS),
+    )
+    if excess := policy.excess(policy.default):
+        raise ConfigError(f"limits.default.{_key(excess[0])} goes beyond limits.max.{_key(excess[0])}")
+    return policy
+
+
+def _limits(place: str, value: object, keys: dict[str, tuple[str, _Read]]) -> Limits:
+    try:
+        return checked_limits(Limits(**_fields(place, value, keys)), lambda _, text: str(text))
+    except InvalidArgumentError as error:
+        name = error.field.removeprefix("limits.")
+        raise ConfigError(f"{place}.{_key(name)}: {error.problem}") from None
+
+
+def _fields(place: str, value: object, keys: dict[str, tuple[str, _Read]]) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value.keys() <= keys.keys():
+        raise ConfigError(f"{place} must hold none but {', '.join(keys)}")
+    found = {}
+    for key, given in value.items():
+        name, read = keys[key]
+        try:
+            found[name] = read(given)
+        except ValueError as error:
+            raise ConfigError(f"{place}.{key}: {error}, not {given!r}") from None
+    return found
+
+
+def _key(name: str) -> str:
+    """The key of a limit, by the name that the engine has for it."""
+    return next((key for key, (field, _) in _KEYS.items() if field == name), name)

@@ -1,0 +1,19 @@
+"""Numbers with units, as people write them in settings."""
+
+from __future__ import annotations
+
+import re
+
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-zA-Z]*)")
+
+
+def quantity(text: str, units: dict[str, int], expected: str) -> float:
+    """Such as ``1.5G`` and ``10GiB`` in bytes. ValueError, which says what is expected, for what is none of it."""
+    match = _NUMBER.fullmatch(text)
+    unit = match[2].lower().removesuffix("ib") if match else ""
+    if match is None or unit not in units:
+        raise ValueError(f"expected {expected}")
+    return float(match[1]) * units[unit]

@@ -1,0 +1,123 @@
+"""Defaults and maxima of limits: from the configuration file to the job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from jobworker_lib import IoLimit, Limits
+from jobworker_server.errors import ConfigError, InvalidRequestError
+from jobworker_server.limit_policy import LimitPolicy
+from jobworker_server.limit_setting import limit_policy
+
+MEBI = 1 << 20
+
+
+def policy(text: str) -> LimitPolicy:
+    return limit_policy(yaml.safe_load(text))
+
+
+def test_all_that_can_be_said() -> None:
+    found = policy("""
+        default: {memory: 512M, memoryHigh: 400MiB, swap: 0, cpus: 1.5, cpuWeight: 50, pids: 100, openFiles: 1024,
+                  fileSize: 1G, coreSize: 0, nice: 5,
+                  io: [{read: 50M, write: 20M}, {device: /srv, readOps: 100, writeOps: 50}]}
+        max: {memory: 1G, cpus: 2}
+    """)
+    assert found.default == Limits(
+        memory_bytes=512 * MEBI,
+        memory_high_bytes=400 * MEBI,
+        swap_bytes=0,
+        cpus=1.5,
+        cpu_weight=50,
+        pids=100,
+        open_files=1024,
+        file_size_bytes=1024 * MEBI,
+        core_size_bytes=0,
+        nice=5,
+        io=(
+            IoLimit(read_bytes_per_second=50 * MEBI, write_bytes_per_second=20 * MEBI),
+            IoLimit(device="/srv", read_operations_per_second=100, write_operations_per_second=50),
+        ),
+    )
+    assert found.maximum == Limits(memory_bytes=1024 * MEBI, cpus=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[]", "limits must hold default, max or both"),
+        ("{defaults: {}}", "limits must hold default, max or both"),
+        ("{max: 5}", "limits.max must hold none but memory,"),
+        ("{default: {ram: 5}}", "limits.default must hold none but memory,"),
+        ("{max: {io: []}}", "limits.max must hold none but memory,"),
+        ("{max: {memory: much}}", "limits.max.memory: expected a size such as 512M or 1.5G, not 'much'"),
+        ("{max: {memory: 0}}", "limits.max.memory: give a whole number, 1 or more"),
+        ("{max: {cpus: '2'}}", "limits.max.cpus: expected a number of processors, such as 0.5, not '2'"),
+        ("{max: {cpus: true}}", "limits.max.cpus: expected a number of processors"),
+        ("{max: {pids: 1.5}}", "limits.max.pids: expected a whole number, not 1.5"),
+        ("{max: {nice: 20}}", "limits.max.nice: give a whole number, -20 to 19"),
+        ("{default: {cpuWeight: 0}}", "limits.default.cpuWeight: give a whole number"),
+        ("{default: {io: {read: 5M}}}", "limits.default.io: expected a list"),
+        ("{default: {io: [{reads: 5M}]}}", "io must hold none but device, read, write, readOps, writeOps"),
+        ("{default: {io: [{device: sda}]}}", "io.device: expected an absolute path, not 'sda'"),
+        ("{default: {pids: 10}, max: {pids: 5}}", "limits.default.pids goes beyond limits.max.pids"),
+        ("{default: {nice: 0}, max: {nice: 5}}", "limits.default.nice goes beyond limits.max.nice"),
+    ],
+)
+def test_what_can_not_be_used_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        policy(text)
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "holds"),
+    [
+        ("{}", {}, {}),
+        ("{}", {"pids": 5}, {"pids": 5}),
+        ("{default: {pids: 10}}", {}, {"pids": 10}),
+        ("{default: {pids: 10}}", {"pids": 20}, {"pids": 20}),
+        ("{max: {pids: 10}}", {}, {"pids": 10}),
+        ("{max: {pids: 10}}", {"pids": 10}, {"pids": 10}),
+        ("{default: {pids: 5}, max: {pids: 10}}", {}, {"pids": 5}),
+        ("{default: {swap: 0}}", {}, {"swap_bytes": 0}),
+        ("{max: {cpuWeight: 200}}", {}, {}),
+        ("{max: {cpuWeight: 50}}", {}, {"cpu_weight": 50}),
+        ("{max: {nice: -5}}", {}, {}),
+        ("{max: {nice: 5}}", {}, {"nice": 5}),
+        ("{max: {nice: 5}}", {"nice": 10}, {"nice": 10}),
+        ("{max: {nice: 0}}", {}, {}),
+        (
+            "{default: {memoryHigh: 1M}}",
+            {"memory_bytes": 2 * MEBI},
+            {"memory_bytes": 2 * MEBI, "memory_high_bytes": MEBI},
+        ),
+        ("{default: {memoryHigh: 1M}}", {"memory_bytes": MEBI}, {"memory_bytes": MEBI}),
+    ],
+)
+def test_what_holds_for_a_job(given: str, asked: dict[str, Any], holds: dict[str, Any]) -> None:
+    assert policy(given).applied(Limits(**asked)) == Limits(**holds)
+
+
+def test_devices_are_those_of_the_start_or_else_the_default() -> None:
+    found = policy("{default: {io: [{read: 1M}]}}")
+    own = (IoLimit(write_bytes_per_second=5),)
+    assert found.applied(Limits(io=own)).io == own
+    assert found.applied(Limits()).io == (IoLimit(read_bytes_per_second=MEBI),)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "problem"),
+    [
+        ("{max: {pids: 10}}", {"pids": 11}, "limits.pids: this server allows at most 10"),
+        ("{max: {nice: 5}}", {"nice": 4}, "limits.nice: this server allows at least 5"),
+        ("{max: {memory: 1M}}", {"memory_bytes": MEBI + 1}, "limits.memory_bytes: this server allows at most 1048576"),
+    ],
+)
+def test_more_than_the_maximum_is_refused(given: str, asked: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        policy(given).applied(Limits(**asked))
+    assert str(caught.value) == problem
