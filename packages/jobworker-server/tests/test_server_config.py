@@ -46,6 +46,11 @@ def test_defaults() -> None:
     assert found.state_dir is None
 
 
+def test_isolated_jobs_find_what_holds_keys_empty() -> None:
+    assert settings().hidden_paths == (Path("certs"),)
+    assert settings({"certs": "/here", "key": "/there/key"}).hidden_paths == (Path("/here"), Path("/there/key"))
+
+
 def test_flags_beat_the_environment_which_beats_the_file(config: Path) -> None:
     config.write_text("listen: file:3\nstateDir: /file\ncerts: /file")
     environ = {"JOBWORKER_LISTEN": "environment:2", "JOBWORKER_STATE_DIR": "/environment"}

@@ -31,7 +31,12 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, tls)
     async with (
-        aio.Engine(settings.state_dir, bounds=settings.bounds, retention=settings.retention) as engine,
+        aio.Engine(
+            settings.state_dir,
+            bounds=settings.bounds,
+            retention=settings.retention,
+            hidden_paths=settings.hidden_paths,
+        ) as engine,
         Server(engine, tls, settings.listen, limits=settings.limits) as server,
     ):
         _log.info("listening on %s", server.address)

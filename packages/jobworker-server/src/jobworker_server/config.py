@@ -59,6 +59,8 @@ class Settings:
     """What jobs may use."""
     cgroup: str | None = None
     """The cgroup below which jobs get theirs; None: the engine finds one."""
+    hidden_paths: tuple[Path, ...] = ()
+    """Where certificates and keys are: the directory, or else each file. Isolated jobs find them empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
         retention=retention_setting.retention(*(_retained(layers, name) for name in retention_setting.NAMES)),
         limits=next((layer.limits for layer in layers if layer.limits), LimitPolicy()),
         cgroup=_cgroup(layers),
+        hidden_paths=tuple({_hidden_path(layers, name): None for name in _FILES_OF_CERTS}),
     )
 
 
@@ -166,6 +169,11 @@ def _credential_file(layers: list[_Layer], name: str) -> Path:
     if name in layer.values:
         return layer.base / layer.values[name]
     return layer.base / layer.values["certs"] / _FILES_OF_CERTS[name]
+
+
+def _hidden_path(layers: list[_Layer], name: str) -> Path:
+    layer = next(_with(layers, name, "certs"))
+    return layer.base / layer.values[name if name in layer.values else "certs"]
 
 
 def _origin(layer: _Layer, name: str) -> str:

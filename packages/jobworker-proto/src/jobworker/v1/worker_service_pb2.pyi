@@ -122,7 +122,9 @@ class StartRequest(_message.Message):
     USER_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
     cwd: _builtins.str
-    """The working directory, absolute. Empty: the home directory of the user that the server runs as."""
+    """The working directory, absolute. Empty: the home directory of the user that the job runs as; where it is isolated
+    with read_only and private_tmp, its private /tmp.
+    """
     request_id: _builtins.str
     """Chosen by the client, unique among its starts, at most 128 characters: a Start that is sent again with the same
     id answers with the job that the first one started. Empty: each call starts a job.

@@ -13,6 +13,8 @@ from jobworker_server.errors import InvalidRequestError
 from jobworker_server.gate import Unary
 from jobworker_server.policy import Operation
 
+_PRIVATE_TMP = "/tmp"  # noqa: S108 - the job's own
+
 
 async def _start(call: Call, request: StartRequest) -> StartResponse:
     return StartResponse(job=convert.job_message(await call.finish(_begin(call, request))))
@@ -21,7 +23,7 @@ async def _start(call: Call, request: StartRequest) -> StartResponse:
 async def _begin(call: Call, request: StartRequest) -> JobStatus:
     job = await call.engine.start(
         request.argv,
-        cwd=_working_directory(request.cwd),
+        cwd=_working_directory(request),
         env=request.env,
         timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
         limits=call.limits.applied(convert.limits(request.limits)),
@@ -45,18 +47,23 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
     return status
 
 
-def _working_directory(cwd: str) -> str:
-    if not cwd:
-        return _home()
-    if not cwd.startswith("/"):
+def _working_directory(request: StartRequest) -> str:
+    if request.cwd and not request.cwd.startswith("/"):
         raise InvalidRequestError("cwd", "give an absolute path; it is one of the server's host")
-    return cwd
+    if request.cwd:
+        return request.cwd
+    if request.isolation.read_only and request.isolation.private_tmp:
+        return _PRIVATE_TMP  # it could write to a home directory
+    return _home(request.user)
 
 
-def _home() -> str:
+def _home(user: str) -> str:
+    """The home directory of a user given by name or number, or else of this process's."""
     try:
-        return pwd.getpwuid(os.geteuid()).pw_dir
-    except KeyError:  # containers often run as a user without an entry
+        if user and not user.isdigit():
+            return pwd.getpwnam(user).pw_dir or "/"
+        return pwd.getpwuid(int(user) if user else os.geteuid()).pw_dir or "/"
+    except (KeyError, OverflowError):  # containers often run as a user without an entry
         return "/"
 
 
