@@ -11,17 +11,20 @@ import os
 import re
 import signal as signals
 import uuid
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jobworker_lib.cgroup.checking import require_enforceable
 from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
 from jobworker_lib.events.feed import EventFeed
 from jobworker_lib.interaction.input import JobInput
 from jobworker_lib.isolation.availability import settled
-from jobworker_lib.job.limits import require_enforceable
+from jobworker_lib.job.record import known_fields
 from jobworker_lib.job.spec import Argument, JobSpec, checked_labels, checked_seconds
 from jobworker_lib.job.start_errors import raise_start_error
 from jobworker_lib.job.status import JobStatus, State
+from jobworker_lib.job.usage import Usage
 from jobworker_lib.launcher import Launcher
 from jobworker_lib.messages import send_control
 from jobworker_lib.output.reader import OutputReader
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
     from jobworker_lib.store.retention import GivenRetention
 
 _LONGEST_GRACE_SECONDS = 86400.0
+_USAGE_SECONDS = 1.0
+"""How long a shim has to tell what its job has used."""
 _ID_PREFIX = re.compile(r"[0-9a-f-]{0,36}")
 
 
@@ -58,7 +63,9 @@ class Core:
         bounds: Bounds | None = None,
         retention: GivenRetention = AS_BEFORE,
         hidden_paths: Iterable[str | os.PathLike[str]] = (),
+        cgroup: str | None = None,
     ) -> None:
+        self._cgroup = cgroup
         if bounds is not None:
             checked_bounds(bounds)
         self._store = Store(state_dir)
@@ -88,8 +95,8 @@ class Core:
         if self._closed:
             raise EngineError("the engine is closed")
         spec = JobSpec.make(argv, **options)
-        require_enforceable(spec.limits)
-        spec = settled(spec, self._hidden_paths)
+        require_enforceable(spec.limits, spec.cwd, self._cgroup)
+        spec = replace(settled(spec, self._hidden_paths), cgroup_parent=self._cgroup)
         try:
             created = self._store.acceptance.create(spec)
             if isinstance(created, str):
@@ -105,8 +112,13 @@ class Core:
         return self._store.directory(job_id)
 
     def status(self, job_id: str) -> JobStatus:
-        """The job as it is now. JobNotFoundError where it was deleted."""
-        return self._store.status(job_id)
+        """The job as it is now, with what it has used. JobNotFoundError where it was deleted."""
+        status = self._store.status(job_id)
+        if status.state is not State.RUNNING:
+            return status
+        answer = send_control(self._store.directory(job_id), {"do": "usage"}, timeout=_USAGE_SECONDS)
+        used = answer.get("usage") if answer else None
+        return replace(status, usage=Usage(**known_fields(Usage, used))) if used else status
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job. JobNotFoundError, JobRunningError."""

@@ -29,21 +29,31 @@ def receive(sock: socket.socket, most_descriptors: int) -> tuple[dict[str, Any],
 
 
 def send_control(
-    directory: JobDirectory, request: dict[str, Any], descriptors: Sequence[int] = ()
+    directory: JobDirectory,
+    request: dict[str, Any],
+    descriptors: Sequence[int] = (),
+    timeout: float | None = None,
 ) -> dict[str, Any] | None:
     """Ask a job's shim for something, passing it descriptors: its answer, or None where no shim listens or answers.
+
+    It is given ``timeout`` seconds, where that is not None.
 
     The request carries the socket for its answer, so the shim keeps no connections.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        ours.settimeout(timeout)
+        sock.settimeout(timeout)
         try:
             connect_in(sock, directory.path, CONTROL_SOCKET)
             send(sock, request, [theirs.fileno(), *descriptors])
-        except (FileNotFoundError, ConnectionError):
+        except (FileNotFoundError, ConnectionError, TimeoutError):
             return None
         theirs.close()
-        reply = receive(ours, 0)
+        try:
+            reply = receive(ours, 0)
+        except TimeoutError:
+            return None
         return reply[0] if reply else None
 
 

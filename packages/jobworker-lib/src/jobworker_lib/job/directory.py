@@ -4,6 +4,7 @@
 directory can be seen until after ``exit.json`` is written, so a free lock without an exit record means a lost job. One
 with ``queued.json`` is not lost but waits for its turn, until a shim has begun with it, and nobody holds its lock.
 ``timeout.json`` is there where the timeout was changed.
+``cgroup.json`` tells of the job's cgroup, where it has one, before that is made.
 ``started.json`` appears when the command was executed, ``attempts.json`` when it is to be executed again, ``exit.json``
 when all of the job is over.
 ``docs/state-directory.md`` describes the format.
@@ -24,6 +25,7 @@ from jobworker_lib.job.record import known_fields
 from jobworker_lib.job.spec import JobSpec
 from jobworker_lib.job.status import JobStatus, Reason, State
 from jobworker_lib.job.timestamps import utc_from_ns
+from jobworker_lib.job.usage import Usage
 from jobworker_lib.output.format import segment_bases, segment_names
 from jobworker_lib.output.segment import recorded_bytes
 
@@ -33,6 +35,7 @@ QUEUED = "queued.json"
 TIMEOUT = "timeout.json"
 ATTEMPTS = "attempts.json"
 EXIT = "exit.json"
+CGROUP = "cgroup.json"
 OUTPUT_LOG, OUTPUT_INDEX = segment_names(0)
 CONTROL_SOCKET = "control.sock"
 JOBS = "jobs"
@@ -70,12 +73,17 @@ class ExitRecord:
     """Why the command could not be executed, or how the job was lost."""
     output_dropped_bytes: int = 0
     """What the job wrote beyond the output limit at which it was stopped."""
+    usage: Usage | None = None
+    """What the job has used; None: of a version that did not record it, or of a job that was lost."""
+    out_of_memory_process: str | None = None
+    """Which process was killed when memory ran out, as ``NAME (PID)``."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The record that its JSON was made from."""
         known = known_fields(cls, value)
-        return cls(**{**known, "state": State(value["state"]), "reason": Reason(value["reason"])})
+        usage = Usage(**known_fields(Usage, value["usage"])) if value.get("usage") else None
+        return cls(**{**known, "state": State(value["state"]), "reason": Reason(value["reason"]), "usage": usage})
 
 
 class JobDirectory:
@@ -115,6 +123,14 @@ class JobDirectory:
     def write_timeout(self, timeout: float | None) -> None:
         """Change how long the job may run. Its supervisor's to do, or who holds the lock's."""
         self.write(TIMEOUT, {"timeout": timeout})
+
+    def read_cgroup(self) -> dict[str, Any] | None:
+        """The record of the job's cgroup; None where it has none."""
+        try:
+            record: dict[str, Any] = _read_json(self.file(CGROUP))
+        except FileNotFoundError:
+            return None
+        return record
 
     def read_exit(self) -> ExitRecord | None:
         """The exit record, None before."""
@@ -225,6 +241,8 @@ class JobDirectory:
             output_dropped_bytes=self._dropped_bytes(spec, ended),
             priority=spec.priority,
             restart=spec.restart,
+            usage=ended.usage if ended else None,
+            out_of_memory_process=ended.out_of_memory_process if ended else None,
             isolation=spec.isolation,
             user=spec.user,
             groups=spec.groups,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
-from jobworker_lib.errors import LimitNotEnforceableError
 from jobworker_lib.job.record import known_fields
 
 
@@ -27,7 +26,8 @@ class Limits:
     """What a job may use; None: no limit. Those of the whole job, all its processes together, are a cgroup's."""
 
     memory_bytes: int | None = None
-    """Most memory of the whole job, in bytes; one that needs more ends with the reason ``out_of_memory``."""
+    """Most memory of the whole job, in bytes; one that needs more ends with the reason ``out_of_memory``. Without
+    ``swap_bytes`` it gets no swap."""
     cpus: float | None = None
     """CPU time a second of the whole job, in processors: 0.5 is half of one."""
     pids: int | None = None
@@ -37,7 +37,7 @@ class Limits:
     swap_bytes: int | None = None
     """Most swap of the whole job, in bytes; 0: none."""
     cpu_weight: int | None = None
-    """The job's share of the processors when they are busy, 1 to 10000; 100 is that of a job without one."""
+    """The job's share of the processors when they are busy, beside other cgroups: 1 to 10000, by default 100."""
     io: tuple[IoLimit, ...] = ()
     """What the whole job may read from and write to disks."""
     open_files: int | None = None
@@ -54,20 +54,3 @@ class Limits:
         """The limits that their JSON was made from."""
         devices = tuple(IoLimit(**known_fields(IoLimit, limit)) for limit in value.get("io", ()))
         return cls(**{**known_fields(cls, value), "io": devices})
-
-
-_OWN = ("open_files", "file_size_bytes", "core_size_bytes", "nice")
-"""What each process of a job bears, on every host."""
-
-
-def require_enforceable(limits: Limits) -> None:
-    """Refuse what this engine can't enforce, rather than ignore it.
-
-    Raises:
-        LimitNotEnforceableError: a limit is set; this engine has no means yet to enforce it.
-    """
-    for limit in fields(limits):
-        if limit.name not in _OWN and getattr(limits, limit.name) not in (None, ()):
-            raise LimitNotEnforceableError(
-                limit.name, "this version of jobworker does not put jobs in cgroups; start the job without the limit"
-            )

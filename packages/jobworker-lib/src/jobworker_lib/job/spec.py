@@ -72,6 +72,8 @@ class JobSpec:
     isolation: Isolation | None = None
     user: str | None = None
     groups: tuple[str, ...] | None = None
+    cgroup_parent: str | None = None
+    """The cgroup in which it gets one, where it needs one; None: found from where its supervisor is."""
     hidden_paths: tuple[str, ...] = ()
     """What its engine hides from every job that has a mount namespace."""
 

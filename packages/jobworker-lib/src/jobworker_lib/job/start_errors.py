@@ -29,6 +29,8 @@ WORKING_DIRECTORY = "working_directory"
 """The name of the step that enters it."""
 LIMIT_STEP = "limits."
 """With the limit's name, the name of the step that sets it. All other steps are named for a part of the isolation."""
+CGROUP_STEP = f"{LIMIT_STEP}cgroup"
+"""The name of the step that enters the job's cgroup."""
 
 _ISOLATION_STEP = "isolation."
 
@@ -49,8 +51,10 @@ class StepError(OSError):
         self.step = step
 
 
-def explain(error: OSError, spec: JobSpec) -> tuple[str, str]:
-    """The kind of error and a message for people, of an error of a step before execve(2), or of that itself."""
+def explain(error: OSError | LimitNotEnforceableError, spec: JobSpec) -> tuple[str, str]:
+    """The kind of error and a message for people, of what failed before execve(2), or of that itself."""
+    if isinstance(error, LimitNotEnforceableError):
+        return f"{LIMIT_STEP}{error.limit}", str(error)
     reason = os.strerror(error.errno or 0)
     step = error.step if isinstance(error, StepError) else None
     if step is not None and step != WORKING_DIRECTORY:

@@ -106,7 +106,8 @@ class JobStatus:
     groups: tuple[str, ...] | None = None
     """Its supplementary groups, as they were given; None: those that its user has."""
     usage: Usage | None = None
-    """What it has used until then; None: nothing is known of that."""
+    """What it has used, all its processes together: until now, or in all. None: it has not been executed, was lost, or
+    nobody asked, as in a list, for jobs that run still."""
     out_of_memory_process: str | None = None
     """The process that was killed, where the job ended for the reason ``out_of_memory`` and the host told which."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from jobworker_lib.job.directory import CONTROL_SOCKET, JobDirectory
@@ -12,6 +13,7 @@ from jobworker_lib.job.status import Reason
 from jobworker_lib.messages import bind_in, receive, send
 
 if TYPE_CHECKING:
+    from jobworker_lib.shim.accounting import Accounting
     from jobworker_lib.shim.ending import Ending
     from jobworker_lib.shim.interaction import Interaction
     from jobworker_lib.shim.spawn import Spawned
@@ -29,13 +31,16 @@ class Control:
         """For the poller."""
         return self._socket.fileno()
 
-    def answer(self, ending: Ending, process: Spawned, interaction: Interaction) -> None:
+    def answer(self, ending: Ending, process: Spawned, interaction: Interaction, accounting: Accounting) -> None:
         """Take one request, do it and answer."""
         received = receive(self._socket, 2)
         if received is None:
             return
         request, (reply_to, *passed) = received
         with socket.socket(fileno=reply_to) as reply, suppress(OSError):  # the asker may be gone
+            if request["do"] == "usage":
+                send(reply, {"running": True, "usage": asdict(accounting.now())}, [])
+                return
             answer = self._perform(request, passed, ending, process, interaction)
             if answer is not None:
                 send(reply, answer, [])

@@ -17,6 +17,9 @@ LINGER_SECONDS = 3.0
 LINGER_GRACE_SECONDS = 2.0
 """How long they have after that before SIGKILL."""
 
+_VICTIM_SECONDS = 0.2
+"""How long the kernel has to kill one that it chooses itself, and to tell which in its log."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -46,6 +49,8 @@ class Ending:
         self.kill_at: float | None = None
         self._asked: Reason | None = None
         self._outcome: Outcome | None = None
+        self._out_of_memory = False
+        self.out_of_memory_process: str | None = None
         self.set_timeout(timeout)
 
     @property
@@ -89,6 +94,18 @@ class Ending:
         self.stop(Reason.OUTPUT_LIMIT, grace)
         self._asked = self._asked or Reason.OUTPUT_LIMIT
 
+    def memory_is_short(self) -> None:
+        """The kernel is about to kill some process of the job; the rest of it follows."""
+        at = time.monotonic() + _VICTIM_SECONDS
+        self.kill_at = at if self.kill_at is None else min(self.kill_at, at)
+
+    def memory_ran_out(self, process: str | None) -> None:
+        """The main process ended as the job ran out of memory, of which ``process`` was killed: the rest follows."""
+        if self._outcome is not None and self._outcome.exit_code != 0:
+            self._out_of_memory = True
+            self.out_of_memory_process = process
+        self.kill_at = time.monotonic()
+
     def main_ended(self, outcome: Outcome) -> None:
         """The main process is gone: what is left of its tree gets a bounded time."""
         self._outcome = outcome
@@ -105,6 +122,8 @@ class Ending:
     def begin_again(self) -> None:
         """The command is executed again."""
         self._restarts_left -= 1
+        self._out_of_memory = False
+        self.out_of_memory_process = None
         self._outcome = None
 
     def record(self) -> ExitRecord:
@@ -115,6 +134,8 @@ class Ending:
             state, reason = State.STOPPED, self._asked
         elif outcome.error is not None:
             state, reason = State.FAILED, Reason.FAILED_TO_START
+        elif self._out_of_memory:
+            reason = Reason.OUT_OF_MEMORY
         return ExitRecord(
             state=state,
             reason=reason,
@@ -123,4 +144,5 @@ class Ending:
             signal=outcome.signal,
             error_kind=outcome.error_kind,
             error=outcome.error,
+            out_of_memory_process=self.out_of_memory_process,
         )

@@ -14,12 +14,15 @@ from jobworker_lib.host import tree
 from jobworker_lib.host.procfs import descendants
 from jobworker_lib.job.start_errors import explain
 from jobworker_lib.job.status import Reason
+from jobworker_lib.shim.accounting import Accounting
 from jobworker_lib.shim.capture import Capture
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS, Ending, Outcome
 from jobworker_lib.shim.interaction import Interaction
+from jobworker_lib.shim.out_of_memory import OutOfMemory
 from jobworker_lib.shim.spawn import Spawned
 
 if TYPE_CHECKING:
+    from jobworker_lib.cgroup.group import Group
     from jobworker_lib.job.directory import ExitRecord
     from jobworker_lib.job.spec import JobSpec
     from jobworker_lib.output.writer import OutputWriter
@@ -42,7 +45,11 @@ class JobLoop:
         signals: SignalPipe,
         attempts: Attempts,
         output_truncated: Callable[[], None],
+        group: Group | None = None,
     ) -> None:
+        self._group = group
+        self._accounting = Accounting(group, _own_tree)
+        self._memory = OutOfMemory(group)
         self._process = process
         self._spec = spec
         self._writer = writer
@@ -55,6 +62,8 @@ class JobLoop:
         self._poller = select.poll()
         self._poller.register(control, select.POLLIN)
         self._poller.register(signals, select.POLLIN)
+        if self._memory.descriptor is not None:
+            self._poller.register(self._memory.descriptor, select.POLLIN)
         self._capture = Capture(process.pipes, writer, self._poller)
         self._interaction = Interaction(spec.terminal, self._poller)
         self._interaction.begin(process)
@@ -68,7 +77,12 @@ class JobLoop:
             self._attempts.end(self._ending.outcome)
             self._until(self._pause_is_over)
             self._finish_attempt()
-        return replace(self._ending.record(), output_dropped_bytes=self._writer.beyond_limit)
+        self._memory.close()
+        return replace(
+            self._ending.record(),
+            output_dropped_bytes=self._writer.beyond_limit,
+            usage=self._accounting.final(),
+        )
 
     def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -103,8 +117,9 @@ class JobLoop:
 
     def _execute_again(self) -> None:
         self._ending.begin_again()
+        self._memory.begin_attempt()
         try:
-            process = Spawned(self._spec, self._interaction.size)
+            process = Spawned(self._spec, self._interaction.size, self._group)
         except OSError as error:
             kind, message = explain(error, self._spec)
             self._ending.main_ended(Outcome(error_kind=kind, error=message))
@@ -125,9 +140,13 @@ class JobLoop:
         if descriptor in self._interaction:
             self._interaction.ready(descriptor, events)
             return
+        if descriptor == self._memory.descriptor:
+            self._memory.hear()
+            self._ending.memory_is_short()
+            return
         self._reap()  # who has exited by itself before a stop was not stopped
         if descriptor == self._control.fileno():
-            self._control.answer(self._ending, self._process, self._interaction)
+            self._control.answer(self._ending, self._process, self._interaction, self._accounting)
         elif signal.SIGTERM in self._signals.read():
             self._ending.stop(Reason.STOPPED, DEFAULT_GRACE_SECONDS)
 
@@ -136,6 +155,8 @@ class JobLoop:
         is_alone = self._reap_children()
         if not self._ending.main_exited and (status := self._process.main_status()) is not None:
             self._ending.main_ended(Outcome.of(status))
+            if self._memory.happened:
+                self._ending.memory_ran_out(self._memory.process())
             if self._process.link is not None:
                 self._poller.unregister(self._process.link)
         return is_alone
@@ -143,11 +164,12 @@ class JobLoop:
     def _reap_children(self) -> bool:
         while True:
             try:
-                pid, wait_status = os.waitpid(-1, os.WNOHANG)
+                pid, wait_status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return True
             if pid == 0:
                 return False
+            self._accounting.add(used)
             self._process.reaped(pid, wait_status)
 
     def _mind_output_limit(self) -> None:
@@ -175,7 +197,12 @@ class JobLoop:
             tree.terminate(_own_tree, self._interaction.farewell)
         if ending.kill_at is not None and ending.kill_at <= now:
             ending.kill_at = now + _KILL_AGAIN_SECONDS
-            tree.kill(_own_tree)
+            self._kill()
+
+    def _kill(self) -> None:
+        if self._group is not None:
+            self._group.kill()
+        tree.kill(_own_tree)
 
     def _milliseconds_to_next(self) -> float | None:
         ending = self._ending

@@ -22,6 +22,7 @@ from jobworker_lib.shim.pty import Terminal, take_over
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobworker_lib.cgroup.group import Group
     from jobworker_lib.isolation.plan import IsolationPlan
     from jobworker_lib.job.spec import JobSpec
     from jobworker_lib.job.terminal import TerminalSize
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 class Spawned:
     """A job's main process, and our ends of what it reads and writes, all of them non-blocking."""
 
-    def __init__(self, spec: JobSpec, size: TerminalSize | None = None) -> None:
-        """Execute the command in a session of its own, on a terminal of ``size`` where it has one.
+    def __init__(self, spec: JobSpec, size: TerminalSize | None = None, group: Group | None = None) -> None:
+        """Execute the command in a session of its own, on a terminal of ``size`` and in a cgroup where it has one.
 
         Raises:
             StepError: of what the main process does to itself before.
             OSError: of chdir(2) (``filename`` is the working directory) or execve(2).
         """
+        self._group = group
         self.terminal: Terminal | None = None
         """The job's terminal; its ``master`` is read and written through descriptors of its own."""
         self.pipes: tuple[int, ...]
@@ -49,7 +51,7 @@ class Spawned:
         self._wait_status: int | None = None
         with ExitStack() as failing, ExitStack() as passed:
             if size is not None:
-                self._on_terminal(spec, size, failing)
+                self._on_terminal(spec, size, failing, passed)
             else:
                 self._with_pipes(spec, failing, passed)
             failing.pop_all()  # what is closed where it fails is kept where it doesn't
@@ -95,9 +97,9 @@ class Spawned:
             failing.callback(os.close, read)
             passed.callback(os.close, write)
         self.pipes = reads
-        self._execute(spec, stdin, *writes)
+        self._execute(spec, (stdin, writes[0], writes[1]), passed)
 
-    def _on_terminal(self, spec: JobSpec, size: TerminalSize, failing: ExitStack) -> None:
+    def _on_terminal(self, spec: JobSpec, size: TerminalSize, failing: ExitStack, passed: ExitStack) -> None:
         self.terminal = terminal = Terminal(size)
         failing.callback(terminal.close)
         self.input = os.dup(terminal.master)
@@ -105,30 +107,34 @@ class Spawned:
         output = os.dup(terminal.master)
         failing.callback(os.close, output)
         self.pipes = (output,)
-        self._execute(spec, terminal.slave, terminal.slave, terminal.slave, on_terminal=True)
+        self._execute(spec, (terminal.slave,) * 3, passed, os.ttyname(terminal.slave))
 
-    def _execute(self, spec: JobSpec, stdin: int, stdout: int, stderr: int, *, on_terminal: bool = False) -> None:
-        plan = _isolation_plan(spec, os.ttyname(stdin) if on_terminal else None)
-        steps = limit_steps(spec.limits)
-        if plan is None and not steps:
-            self.pid = _execute_by_vfork(spec, stdin, stdout, stderr, take_over if on_terminal else None)
+    def _execute(
+        self, spec: JobSpec, stdio: tuple[int, int, int], passed: ExitStack, terminal: str | None = None
+    ) -> None:
+        plan = _isolation_plan(spec, terminal)
+        fork, steps = self._group.entry(passed) if self._group is not None else (os.fork, [])
+        steps += limit_steps(spec.limits)
+        if plan is None and self._group is None and not steps:
+            self.pid = _execute_by_vfork(spec, stdio, take_over if terminal else None)
             return
-        if on_terminal:
+        if terminal:
             steps.append(("terminal", take_over))
-        command = Command(spec.argv, spec.env, (stdin, stdout, stderr))
+        command = Command(spec.argv, spec.env, stdio)
         if plan is None:
-            self.pid = enter(command, [*steps, (WORKING_DIRECTORY, partial(os.chdir, spec.cwd))])
+            self.pid = enter(command, [*steps, (WORKING_DIRECTORY, partial(os.chdir, spec.cwd))], fork)
         elif plan.has_init:
             orders = Orders(
                 command=command,
                 setup=isolating.namespace_steps(plan),
                 main=[*steps, *isolating.command_steps(plan)],
                 farewell=isolating.farewell_steps(plan),
+                fork=fork,
             )
             self._namespace = Namespace(orders, plan.clone_flags)
             self.pid = self._namespace.main_pid
         else:
-            self.pid = enter(command, [*steps, *isolating.namespace_steps(plan), *isolating.command_steps(plan)])
+            self.pid = enter(command, [*steps, *isolating.namespace_steps(plan), *isolating.command_steps(plan)], fork)
 
 
 def _isolation_plan(spec: JobSpec, terminal: str | None) -> IsolationPlan | None:
@@ -148,12 +154,12 @@ def _isolation_plan(spec: JobSpec, terminal: str | None) -> IsolationPlan | None
         raise StepError(error.field, errno.ENOENT) from None
 
 
-def _execute_by_vfork(spec: JobSpec, stdin: int, stdout: int, stderr: int, prepare: Callable[[], None] | None) -> int:
+def _execute_by_vfork(spec: JobSpec, stdio: tuple[int, int, int], prepare: Callable[[], None] | None) -> int:
     process = subprocess.Popen(  # vfork(2) where there is no preexec_fn, and no change of user
         spec.argv,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
+        stdin=stdio[0],
+        stdout=stdio[1],
+        stderr=stdio[2],
         cwd=spec.cwd,
         env=spec.env,
         start_new_session=True,

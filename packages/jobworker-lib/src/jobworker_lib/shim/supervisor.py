@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from jobworker_lib.cgroup import making
+from jobworker_lib.errors import LimitNotEnforceableError
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host.procfs import boot_id
-from jobworker_lib.job.directory import EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.job.directory import CGROUP, EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
 from jobworker_lib.job.start_errors import explain
 from jobworker_lib.job.status import Reason, State
 from jobworker_lib.output.writer import OutputWriter
@@ -21,6 +23,7 @@ from jobworker_lib.shim.loop import JobLoop
 from jobworker_lib.shim.spawn import Spawned
 
 if TYPE_CHECKING:
+    from jobworker_lib.cgroup.group import Group
     from jobworker_lib.job.spec import JobSpec
     from jobworker_lib.shim.signals import SignalPipe
 
@@ -49,11 +52,16 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
         timeout=directory.timeout_of(spec),  # it may have been changed while the job was queued
         hidden_paths=(*spec.hidden_paths, str(directory.state_directory())),
     )
-    with closing(OutputWriter(directory, spec.output_limit)) as writer, closing(Control(directory)) as control:
+    with (
+        closing(OutputWriter(directory, spec.output_limit)) as writer,
+        closing(Control(directory)) as control,
+        ExitStack() as undo,
+    ):
         directory.reserve(STARTED)
         try:
-            process = Spawned(spec, spec.terminal)
-        except OSError as error:
+            group = _make_group(directory, spec, undo)
+            process = Spawned(spec, spec.terminal, group)
+        except (OSError, LimitNotEnforceableError) as error:
             directory.give_back(STARTED)
             return _failure(error, spec), False
         record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id())
@@ -65,10 +73,21 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
         def output_truncated() -> None:
             _tell(directory, spec, EventType.OUTPUT_TRUNCATED, time.time_ns(), None)
 
-        return JobLoop(process, spec, writer, control, signals, attempts, output_truncated).run(), True
+        return JobLoop(process, spec, writer, control, signals, attempts, output_truncated, group).run(), True
 
 
-def _failure(error: OSError, spec: JobSpec) -> ExitRecord:
+def _make_group(directory: JobDirectory, spec: JobSpec, undo: ExitStack) -> Group | None:
+    """Make the job's cgroup, where it is to have one, to be removed when the job is over."""
+    group = making.plan(spec)
+    if group is not None:
+        directory.write(CGROUP, making.to_record(group))
+        undo.callback(group.remove)
+        group.make()
+        group.limit(spec.limits, spec.cwd)
+    return group
+
+
+def _failure(error: OSError | LimitNotEnforceableError, spec: JobSpec) -> ExitRecord:
     kind, message = explain(error, spec)
     return ExitRecord(
         state=State.FAILED,

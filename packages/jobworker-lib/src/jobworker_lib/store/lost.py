@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 
+from jobworker_lib.cgroup import making
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host import tree
@@ -34,6 +35,7 @@ def make_lost(directory: JobDirectory) -> ExitRecord:
     restarted = started is not None and started.boot_id not in (None, boot_id())
     if not restarted:
         # Found by what is in their environment, never by a recorded pid, which may be another's by now.
+        _remove_cgroup(directory)
         _kill_processes(directory.path.name)
     error = "its host was restarted" if restarted else _explain(started)
     return _end(directory, ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns(), error=error))
@@ -57,6 +59,7 @@ def may_be_resumed(directory: JobDirectory) -> bool:
 
 def fail(directory: JobDirectory, record: ExitRecord) -> None:
     """The same for a job whose shim had to give up its start: ``record`` says why."""
+    _remove_cgroup(directory)
     _kill_processes(directory.path.name)
     _end(directory, record)
 
@@ -132,6 +135,12 @@ def _kill_processes(job_id: str) -> None:
         else:
             looks_in_vain += 1
         time.sleep(_PAUSE_SECONDS)
+
+
+def _remove_cgroup(directory: JobDirectory) -> None:
+    with suppress(OSError, ValueError):  # damaged
+        if (record := directory.read_cgroup()) is not None:
+            making.remove_recorded(record, directory.path.name)
 
 
 def _remove_half_written(directory: JobDirectory) -> None:

@@ -1,0 +1,124 @@
+"""The part of the hierarchy of version 2 that is this process's to use, with its controllers enabled."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from jobworker_lib.cgroup import files
+from jobworker_lib.isolation.mountinfo import is_below
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jobworker_lib.cgroup.hierarchies import Hierarchy
+
+ENGINE_LEAF = "jobworker-engine"
+"""A cgroup beside those of jobs, for what else there is: one that has controllers enabled may hold no processes."""
+_CONTROL = "cgroup.subtree_control"
+_ATTEMPTS = 100
+_ADVICE = (
+    "start the engine in a delegated cgroup (systemd: Delegate=yes in its unit, or"
+    " systemd-run --user --scope -p Delegate=yes COMMAND), or name one (cgroup=PATH)"
+)
+
+
+def find(unified: Hierarchy, parent: str | None) -> tuple[str | None, str]:
+    """The directory in which cgroups of jobs are made, or why there is none."""
+    if parent is not None:
+        directory = os.path.join(
+            unified.mount,
+            os.path.relpath(parent, unified.mount) if is_below(parent, unified.mount) else parent.lstrip("/"),
+        )
+        if not os.path.isdir(directory):
+            return (
+                None,
+                f"there is no cgroup {directory}; make it, and give it to the user of the engine (mkdir, chown)",
+            )
+        return _if_writable(directory)
+    if unified.own is None:
+        return None, f"the cgroup of this process is not below {unified.mount}; {_ADVICE}"
+    for directory in _upwards(unified.own, unified.mount):
+        if _is_delegated(directory) and _is_writable(directory):
+            return directory, ""
+    if os.geteuid() == 0:
+        return _if_writable(unified.mount)
+    if os.path.basename(unified.own) == ENGINE_LEAF:
+        return _if_writable(os.path.dirname(unified.own))
+    return _if_writable(unified.own)
+
+
+def enable(mount: str, directory: str, controllers: Iterable[str]) -> dict[str, str]:
+    """Enable controllers for the cgroups in a directory, from the top down: what is wrong with each that can't be."""
+    problems = {}
+    for name in controllers:
+        for level in reversed(list(_upwards(directory, mount))):
+            problem = _enable(level, name, may_empty=level == directory)
+            if problem is not None:
+                problems[name] = problem
+                break
+    return problems
+
+
+def _enable(directory: str, controller: str, *, may_empty: bool) -> str | None:
+    if controller in (files.read(directory, _CONTROL) or "").split():
+        return None
+    if controller not in (files.read(directory, "cgroup.controllers") or "").split():
+        return (
+            f"the cgroup controller {controller} is missing in {directory}/cgroup.controllers (version 2); enable it in"
+            f" the kernel and in the cgroups above (systemd: Delegate={controller} in the unit)"
+        )
+    for attempt in range(_ATTEMPTS):
+        try:
+            files.write(directory, _CONTROL, f"+{controller}")
+        except OSError as error:
+            if error.errno == errno.EBUSY and may_empty and attempt + 1 < _ATTEMPTS:
+                _empty(directory)  # again, for processes may fork meanwhile
+                continue
+            return (
+                f"the cgroup controller {controller} can't be enabled in {directory}/{_CONTROL}: {error.strerror};"
+                f" {_ADVICE}"
+            )
+        else:
+            break
+    return None
+
+
+def _empty(directory: str) -> None:
+    """Move the processes of a cgroup of ours to a leaf of their own."""
+    leaf = os.path.join(directory, ENGINE_LEAF)
+    with suppress(OSError):  # what fails here is told of by who enables the controller
+        os.makedirs(leaf, exist_ok=True)
+        for pid in (files.read(directory, "cgroup.procs") or "").split():
+            with suppress(ProcessLookupError):
+                files.write(leaf, "cgroup.procs", pid)
+
+
+def _upwards(directory: str, mount: str) -> Iterator[str]:
+    while is_below(directory, mount):
+        yield directory
+        if directory == mount:
+            return
+        directory = os.path.dirname(directory)
+
+
+def _is_delegated(directory: str) -> bool:
+    """Whether systemd has marked it so."""
+    for name in ("user.delegate", "trusted.delegate"):
+        with suppress(OSError):
+            if os.getxattr(directory, name) == b"1":
+                return True
+    return False
+
+
+def _is_writable(directory: str) -> bool:
+    wanted = (directory, f"{directory}/cgroup.procs", f"{directory}/{_CONTROL}")
+    return all(os.access(path, os.W_OK) for path in wanted)
+
+
+def _if_writable(directory: str) -> tuple[str | None, str]:
+    if _is_writable(directory):
+        return directory, ""
+    return None, f"the cgroup {directory} is not user {os.geteuid()}'s to use; {_ADVICE}"
