@@ -3,17 +3,14 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobworker_lib import (
-    Engine,
     InvalidArgumentError,
     IoLimit,
-    LimitNotEnforceableError,
     Limits,
     OutputLimit,
     RestartPolicy,
@@ -162,15 +159,6 @@ def test_errors_never_hold_arguments_or_environment() -> None:
         with pytest.raises(InvalidArgumentError) as caught:
             make(**options)
         assert secret not in str(caught.value)
-
-
-@pytest.mark.parametrize("limit", ["memory_bytes", "cpus", "pids"])
-def test_limits_that_cannot_be_enforced_are_refused(engine: Engine, limit: str) -> None:
-    with pytest.raises(LimitNotEnforceableError) as caught:
-        engine.start(["true"], limits=replace(Limits(), **{limit: 1}))
-    assert caught.value.limit == limit
-    assert limit in str(caught.value)
-    assert len(engine.list()) == 0
 
 
 def test_unknown_options_are_refused() -> None:

@@ -49,9 +49,10 @@ class Engine:
         bounds: Bounds | None = None,
         retention: GivenRetention = AS_BEFORE,
         hidden_paths: Iterable[str | os.PathLike[str]] = (),
+        cgroup: str | None = None,
     ) -> None:
         """As :meth:`jobworker_lib.Engine.__init__`, with its errors."""
-        self._core = Core(state_dir, bounds, retention, hidden_paths)
+        self._core = Core(state_dir, bounds, retention, hidden_paths, cgroup)
 
     async def __aenter__(self) -> Self:
         return self

@@ -74,6 +74,7 @@ class Engine:
         bounds: Bounds | None = None,
         retention: GivenRetention = AS_BEFORE,
         hidden_paths: Iterable[str | os.PathLike[str]] = (),
+        cgroup: str | None = None,
     ) -> None:
         """Open a state directory, by default ``$XDG_STATE_HOME/jobworker``; it is made where it is missing.
 
@@ -82,12 +83,14 @@ class Engine:
         it is not given, the last one holds, and where none ever was, :class:`Retention` without arguments.
         ``hidden_paths`` are files and directories, such as keys, that jobs which this engine starts find empty, like
         the state directory, where their isolation gives them a view of the host of their own.
+        ``cgroup`` is the path of the cgroup, such as ``/jobs``, in which jobs with limits of the whole job get theirs;
+        by default it is found from where this process is.
 
         Raises:
             StateDirectoryError: it can't be used.
             InvalidArgumentError: the bounds or the retention can't be used.
         """
-        self._core = Core(state_dir, bounds, retention, hidden_paths)
+        self._core = Core(state_dir, bounds, retention, hidden_paths, cgroup)
 
     def __enter__(self) -> Self:
         return self

@@ -63,6 +63,6 @@ def _membership(text: str) -> dict[str, str]:
 
 def _own_directory(root: str, point: str, own: str | None) -> str | None:
     """Where a cgroup is seen when ``root`` of its hierarchy is mounted at ``point``."""
-    if own is None or not is_below(own, root):
+    if own is None or not is_below(own, root) or ".." in own.split("/"):  # outside this process's cgroup namespace
         return None
     return os.path.normpath(os.path.join(point, os.path.relpath(own, root)))
