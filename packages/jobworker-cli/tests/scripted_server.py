@@ -71,6 +71,9 @@ class ScriptedService(WorkerServiceServicer):
     def Watch(self, request: api.WatchRequest, context: grpc.ServicerContext) -> Iterator[Any]:
         yield from self._answer("Watch", request, context, self._watch)
 
+    def GetStats(self, request: api.GetStatsRequest, context: grpc.ServicerContext) -> Iterator[Any]:
+        yield from self._answer("GetStats", request, context, lambda *_: iter([api.GetStatsResponse()]))
+
     def requests_of(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
 

@@ -14,6 +14,7 @@ from jobworker.v1 import job_pb2
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker_cli import errors
 from jobworker_cli.client import Client, Credentials
+from jobworker_cli.fence import Limits
 from jobworker_cli.models import JobState, Stream
 from scripted_server import ScriptedServer, chunk, exited, job, refusal
 
@@ -26,7 +27,7 @@ def test_tls_1_3(client: Client, server: ScriptedServer) -> None:
 def test_start_sends_what_it_was_given(client: Client, server: ScriptedServer) -> None:
     server.service.jobs = [job(("ls", "-l"), limits=job_pb2.Limits(pids=5))]
     started = client.start(["ls", "-l"], cwd="/srv", env={"A": "1"}, labels={"team": "a"}, timeout=1.5)
-    assert (started.argv, started.state, started.limits) == (("ls", "-l"), JobState.RUNNING, {"pids": 5})
+    assert (started.argv, started.state, started.limits) == (("ls", "-l"), JobState.RUNNING, Limits(pids=5))
     (request,) = server.service.requests_of(api.StartRequest)
     assert (list(request.argv), request.cwd, dict(request.env)) == (["ls", "-l"], "/srv", {"A": "1"})
     assert (dict(request.labels), request.timeout.ToMilliseconds()) == ({"team": "a"}, 1500)
@@ -104,7 +105,8 @@ def test_a_whole_id_is_not_looked_up(client: Client, server: ScriptedServer) -> 
         ("FAILED_PRECONDITION", "COMMAND_NOT_EXECUTABLE", errors.StartFailedError),
         ("FAILED_PRECONDITION", "BAD_WORKING_DIRECTORY", errors.StartFailedError),
         ("INVALID_ARGUMENT", "ARGUMENTS_TOO_LONG", errors.StartFailedError),
-        ("FAILED_PRECONDITION", "LIMIT_NOT_ENFORCEABLE", errors.RefusedError),
+        ("FAILED_PRECONDITION", "LIMIT_NOT_ENFORCEABLE", errors.LimitNotEnforceableError),
+        ("FAILED_PRECONDITION", "ISOLATION_NOT_AVAILABLE", errors.IsolationNotAvailableError),
         ("RESOURCE_EXHAUSTED", "QUOTA", errors.RefusedError),
         ("UNAVAILABLE", "SERVER_STOPPING", errors.NoAnswerError),
         ("INTERNAL", "INTERNAL", errors.ServerError),

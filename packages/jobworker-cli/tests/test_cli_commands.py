@@ -17,7 +17,7 @@ from scripted_server import ScriptedServer, chunk, exited, job, refusal
 if TYPE_CHECKING:
     from cli_process import Cli
 
-COMMANDS = ["start", "run", "status", "logs", "stop", "signal", "update", "list", "wait", "rm"]
+COMMANDS = ["start", "run", "status", "stats", "logs", "stop", "signal", "update", "list", "wait", "rm"]
 ALIASES = ["query", "stream", "output"]
 
 
@@ -272,6 +272,15 @@ def test_run_exits_as_the_job_did(cli: Cli, server: ScriptedServer) -> None:
     server.service.batches = [[chunk(b"out"), chunk(b"err", 3, "stderr")]]
     ran = cli("run", "x")
     assert (ran.returncode, ran.stdout, ran.stderr) == (7, "out", "err")
+
+
+def test_run_tells_which_process_was_killed_for_its_memory(cli: Cli, server: ScriptedServer) -> None:
+    reason = job_pb2.EXIT_REASON_OUT_OF_MEMORY
+    killed = job(state=job_pb2.JOB_STATE_EXITED, signal=9, reason=reason, out_of_memory_process="python3 (77)")
+    server.service.jobs = [killed]
+    ran = cli("run", "x")
+    assert ran.returncode == 137
+    assert ran.stderr.endswith(": exited (signal: 9, out of memory); killed was python3 (77)\n")
 
 
 def test_run_tells_why_a_job_was_ended(cli: Cli, server: ScriptedServer) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli_samples import CREATED, JOB
+from jobworker_cli.fence import IoLimit, Isolation, Limits, Usage
 from jobworker_cli.models import Attempt, Chunk, Gap, JobState, OutputLimit, OutputLimitAction, Reason, Stream
 from jobworker_cli.render import chunk_lines, job_json, jobs_json
 from jobworker_cli.table import for_pipe, for_terminal
@@ -80,7 +81,12 @@ def test_job_json_has_the_stable_keys() -> None:
         started_at=CREATED,
         ended_at=CREATED + timedelta(seconds=1),
         labels={"team": "a"},
-        limits={"memory_bytes": 1 << 26},
+        limits=Limits(memory_bytes=1 << 26, io=(IoLimit(read_bytes_per_second=1),)),
+        usage=Usage(cpu_user=0.5, memory_peak_bytes=7),
+        isolation=Isolation(pid=True, landlock=True),
+        user="ann",
+        groups=("video",),
+        out_of_memory_process="python3 (77)",
         output_bytes=12,
         output_dropped_bytes=5,
         output_limit=OutputLimit(65536, OutputLimitAction.DROP_OLDEST),
@@ -98,8 +104,24 @@ def test_job_json_has_the_stable_keys() -> None:
         ("started_at", "2026-01-02T03:04:05.678901Z"),
         ("ended_at", "2026-01-02T03:04:06.678901Z"),
         ("labels", {"team": "a"}),
-        ("limits", {"memory_bytes": 1 << 26}),
-        ("usage", None),
+        ("limits", {"memory_bytes": 1 << 26, "io": [{"read_bytes_per_second": 1}]}),
+        (
+            "usage",
+            {
+                "cpu_user": 0.5,
+                "cpu_system": None,
+                "cpu_throttled": None,
+                "memory_bytes": None,
+                "memory_peak_bytes": 7,
+                "io_read_bytes": None,
+                "io_write_bytes": None,
+                "pids": None,
+                "pids_peak": None,
+                "cpu_pressure": None,
+                "memory_pressure": None,
+                "io_pressure": None,
+            },
+        ),
         ("timeout", None),
         ("stdin", False),
         ("tty", False),
@@ -121,10 +143,33 @@ def test_job_json_has_the_stable_keys() -> None:
                 }
             ],
         ),
+        (
+            "isolation",
+            {
+                "pid": True,
+                "ipc": False,
+                "uts": False,
+                "network": "host",
+                "read_only": False,
+                "writable": [],
+                "private_tmp": False,
+                "private_devices": False,
+                "hidden": [],
+                "no_new_privileges": False,
+                "drop_capabilities": False,
+                "kept_capabilities": [],
+                "seccomp": False,
+                "landlock": True,
+            },
+        ),
+        ("user", "ann"),
+        ("groups", ["video"]),
+        ("out_of_memory_process", "python3 (77)"),
     ]
     assert list(json.loads(job_json(ended)).items()) == expected
     running = json.loads(jobs_json([JOB]))[0]
     assert (running["reason"], running["started_at"], running["limits"]) == (None, None, {})
+    assert (running["usage"], running["isolation"], running["user"], running["groups"]) == (None, None, None, [])
 
 
 def test_chunk_json() -> None:

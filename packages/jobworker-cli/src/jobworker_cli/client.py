@@ -16,7 +16,6 @@ doesn't answer in time, ``NotAuthenticatedError`` and ``PermissionDeniedError``,
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -25,12 +24,22 @@ import grpc
 
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker.v1.worker_service_pb2_grpc import WorkerServiceStub
-from jobworker_cli import convert, diagnosis, event_stream, job_ids, output_stream, rpc_errors
+from jobworker_cli import (
+    convert,
+    convert_fence,
+    diagnosis,
+    event_stream,
+    job_ids,
+    output_stream,
+    rpc_errors,
+    stats_stream,
+)
 from jobworker_cli.address import Address
 from jobworker_cli.attachment import Attachment
 from jobworker_cli.channel import open_channel
 from jobworker_cli.credentials import Credentials
 from jobworker_cli.errors import ClientError, InvalidRequestError, NoAnswerError
+from jobworker_cli.fence import IoLimit, Isolation, Limits, Network, Sample, Usage
 from jobworker_cli.models import (
     DEFAULT_GRACE_SECONDS,
     Chunk,
@@ -45,6 +54,8 @@ from jobworker_cli.models import (
 )
 from jobworker_cli.outage import Outage
 from jobworker_cli.output_options import OutputOptions, output_requests
+from jobworker_cli.start_request import start_request
+from jobworker_cli.starting import StartOptions
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -58,13 +69,20 @@ __all__ = [
     "Credentials",
     "Event",
     "Gap",
+    "IoLimit",
+    "Isolation",
     "Job",
     "JobState",
+    "Limits",
+    "Network",
     "OutputLimit",
     "OutputOptions",
     "RestartPolicy",
+    "Sample",
+    "StartOptions",
     "Stream",
     "TerminalSize",
+    "Usage",
 ]
 
 _WAIT_CALL_SECONDS = 60.0
@@ -119,59 +137,21 @@ class Client:
         """End the connection, and with it what is still being streamed. Jobs run on."""
         self._channel.close()
 
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str = "",
-        env: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        stdin: bool = False,
-        terminal: TerminalSize | None = None,
-        restart: RestartPolicy | None = None,
-        priority: int = 0,
-        start_deadline: float | None = None,
-        output_limit: OutputLimit | None = None,
-    ) -> Job:
+    def start(self, argv: Sequence[str], **options: Unpack[StartOptions]) -> Job:
         """Start a job; it is sent again, safely, where a connection fails before the answer.
 
         Args:
             argv: the command and its arguments; no shell.
-            cwd: an absolute path on the server; empty: the home directory of the user that the server runs as.
-            env: added to a clean default environment.
-            labels: to find the job by.
-            timeout: seconds that the job may run; None: for ever.
-            stdin: give it a standard input, to write to it with ``attach``; otherwise it reads the end of file.
-            terminal: give it a terminal of this size, which is its input, too.
-            restart: when to execute the command again; None: never.
-            priority: -1000 to 1000; of jobs that wait for their turn, that with the highest is started first.
-            start_deadline: seconds within which it must be started; None: it may wait for ever.
-            output_limit: how much of its output is kept; None: all.
+            options: how it is started, as ``StartOptions`` has them.
 
         Raises:
             InvalidRequestError: something of it can't be used.
             StartFailedError: the command could not be executed; CommandNotFoundError where there is none.
             QuotaExceededError: as many jobs run, and wait, as may.
+            LimitNotEnforceableError: the server's host can't enforce a limit.
+            IsolationNotAvailableError: the server's host, or its user, can't isolate a job so.
         """
-        convert.require_text("argv", argv)
-        convert.require_text("cwd", [cwd])
-        convert.require_text("env", [*(env or {}), *(env or {}).values()])
-        convert.require_text("labels", [*(labels or {}), *(labels or {}).values()])
-        request_id = str(uuid.uuid4())
-        request = api.StartRequest(argv=argv, cwd=cwd, env=env, labels=labels, request_id=request_id, stdin=stdin)
-        if terminal:
-            request.terminal.CopyFrom(convert.terminal_value(terminal))
-        if timeout is not None:
-            request.timeout.CopyFrom(convert.duration("timeout", timeout))
-        request.priority = convert.int32("priority", priority)
-        if start_deadline is not None:
-            request.start_deadline.CopyFrom(convert.duration("start_deadline", start_deadline))
-        if restart is not None:
-            request.restart.CopyFrom(convert.restart_value(restart))
-        if output_limit is not None:
-            request.output_limit.CopyFrom(convert.output_limit_value(output_limit))
-        return convert.job(self._call(self._stub.Start, request).job)
+        return convert.job(self._call(self._stub.Start, start_request(argv, **options)).job)
 
     def attach(self, job_id: str, *, watch_only: bool = False, offset: int = 0, tail: int | None = None) -> Attachment:
         """Join a job: write to its standard input or terminal, and see its output; see ``Attachment`` for an example.
@@ -194,6 +174,24 @@ class Client:
             JobNotFoundError: there is none.
         """
         return convert.job(self._call(self._stub.QueryStatus, api.QueryStatusRequest(job_id=job_id)).job)
+
+    def stats(self, job_id: str, *, interval: float = 1.0, once: bool = False) -> Iterator[Sample]:
+        """Stream what a job uses, until it has ended; the last sample tells what it used in all.
+
+        With ``once`` there is one sample, of now. Where the connection is lost, the stream goes on when it is there
+        again; a server that goes away is given the time of ``reconnect`` to come back.
+
+        Args:
+            job_id: which.
+            interval: seconds between two samples, 0.1 to 86400.
+            once: whether to tell only what has been used until now.
+
+        Raises:
+            InvalidRequestError: the interval can't be used.
+            JobNotFoundError: there is no such job.
+        """
+        request = api.GetStatsRequest(job_id=job_id, interval=convert.duration("interval", interval), once=once)
+        yield from stats_stream.samples(self._stub.GetStats, request, self._outage())
 
     def stop(self, job_id: str, *, grace: float = DEFAULT_GRACE_SECONDS, force: bool = False) -> Job:
         """Stop a job with all its processes, and return it, ended.
@@ -218,7 +216,7 @@ class Client:
             JobNotFoundError: there is no such job.
             JobNotRunningError: it has ended.
         """
-        convert.require_text("signal", [signal])
+        convert_fence.require_text("signal", [signal])
         self._call(self._stub.Signal, api.SignalRequest(job_id=job_id, signal=signal))
 
     def set_timeout(self, job_id: str, timeout: float | None) -> Job:
@@ -345,7 +343,7 @@ class Client:
             id_prefix: whose id begins with this.
             page_size: jobs in a page, up to 1000; 0: the server's default.
         """
-        convert.require_text("labels", [*(labels or {}), *(labels or {}).values()])
+        convert_fence.require_text("labels", [*(labels or {}), *(labels or {}).values()])
         request = api.ListJobsRequest(
             page_size=page_size,
             states=[convert.state_value(state) for state in states],

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2
+from jobworker_cli import convert_fence
 from jobworker_cli.errors import InvalidRequestError, ServerError
+from jobworker_cli.fence import Sample
 from jobworker_cli.models import (
     Attempt,
     Chunk,
@@ -53,7 +54,7 @@ def job(message: job_pb2.Job) -> Job:
         argv=tuple(message.argv),
         owner=message.owner,
         labels=dict(message.labels),
-        limits={limit.name: value for limit, value in message.limits.ListFields()},
+        limits=convert_fence.limits(message.limits),
         timeout=message.timeout.ToNanoseconds() / 1e9 if message.HasField("timeout") else None,
         state=_STATES[message.state],
         created_at=_time(message.created_at),
@@ -70,7 +71,17 @@ def job(message: job_pb2.Job) -> Job:
         output_dropped_bytes=message.output_dropped_bytes,
         output_limit=_output_limit(message.output_limit) if message.HasField("output_limit") else None,
         attempts=tuple(map(_attempt, message.attempts)),
+        usage=convert_fence.usage(message.usage) if message.HasField("usage") else None,
+        isolation=convert_fence.isolation(message.isolation) if message.HasField("isolation") else None,
+        user=message.user,
+        groups=tuple(message.groups),
+        out_of_memory_process=message.out_of_memory_process,
     )
+
+
+def sample(message: worker_service_pb2.GetStatsResponse) -> Sample:
+    """Read what a job had used at a moment."""
+    return Sample(_time(message.time), convert_fence.usage(message.usage) if message.HasField("usage") else None)
 
 
 def restart_value(policy: RestartPolicy) -> job_pb2.RestartPolicy:
@@ -214,15 +225,6 @@ def _attempt(message: job_pb2.Attempt) -> Attempt:
 
 def _output_limit(message: job_pb2.OutputLimit) -> OutputLimit:
     return OutputLimit(message.bytes, _LIMIT_ACTIONS.get(message.action, OutputLimitAction.STOP))
-
-
-def require_text(field: str, values: Iterable[str]) -> None:
-    """Refuse what came from bytes that are not UTF-8: the API carries text."""
-    for value in values:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InvalidRequestError(f"{field}: it holds bytes that are not UTF-8") from None
 
 
 def _time(value: Timestamp) -> datetime:

@@ -17,6 +17,8 @@
     │   ├── QuotaExceededError
     │   ├── NoInputError
     │   ├── InputClosedError
+    │   ├── LimitNotEnforceableError
+    │   ├── IsolationNotAvailableError
     │   └── StartFailedError
     │       └── CommandNotFoundError
     ├── CursorExpiredError
@@ -116,6 +118,14 @@ class NoInputError(RefusedError):
 
 class InputClosedError(RefusedError):
     """The job takes no more input: it has closed it, who is attached has, or it has ended."""
+
+
+class LimitNotEnforceableError(RefusedError):
+    """The server's host can't enforce a limit that was asked for."""
+
+
+class IsolationNotAvailableError(RefusedError):
+    """The server's host, or the user that it runs as, can't isolate a job as was asked for."""
 
 
 class StartFailedError(RefusedError):

@@ -19,11 +19,13 @@ from jobworker_cli.commands.rm import remove
 from jobworker_cli.commands.run import run
 from jobworker_cli.commands.signal import send_signal
 from jobworker_cli.commands.start import start
+from jobworker_cli.commands.stats import stats
 from jobworker_cli.commands.status import status
 from jobworker_cli.commands.stop import stop
 from jobworker_cli.commands.update import update
 from jobworker_cli.commands.wait import wait
 from jobworker_cli.errors import ClientError
+from jobworker_cli.help_panels import PanelCommand
 from jobworker_cli.terminal import OutputClosedError, print_line, report
 
 app = typer.Typer(
@@ -44,13 +46,16 @@ def _help(command: Callable[..., None]) -> str:
 
 def _add(command: Callable[..., None], name: str, *aliases: str, **settings: bool) -> None:
     for alias in (name, *aliases):
-        app.command(alias, hidden=alias != name, help=_help(command), context_settings=settings)(command)
+        app.command(alias, hidden=alias != name, help=_help(command), context_settings=settings, cls=PanelCommand)(
+            command
+        )
 
 
 _add(start, "start", allow_interspersed_args=False)  # What follows COMMAND belongs to it, options too.
 _add(run, "run", allow_interspersed_args=False)
 _add(attach, "attach")
 _add(status, "status", "query")
+_add(stats, "stats")
 _add(logs, "logs", "stream", "output")
 _add(stop, "stop")
 _add(send_signal, "signal")

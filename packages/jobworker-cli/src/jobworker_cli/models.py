@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from jobworker_cli.fence import Isolation, Limits, Usage
+
 DEFAULT_GRACE_SECONDS = 10.0
 """How long a job has to end after SIGTERM."""
 
@@ -139,8 +141,8 @@ class Job:
     owner: str
     """The name of the client that started it."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    limits: Mapping[str, float] = field(default_factory=dict)
-    """Those that were set: ``memory_bytes``, ``cpus``, ``pids``."""
+    limits: Limits = field(default_factory=Limits)
+    """What it may use: what the start asked for, completed with the server's defaults."""
     timeout: float | None = None
     """Seconds that it may run from its start; None: for ever."""
     state: JobState
@@ -169,6 +171,16 @@ class Job:
     output_limit: OutputLimit | None = None
     attempts: tuple[Attempt, ...] = ()
     """The executions of its command, the first one first; at most the last 100."""
+    usage: Usage | None = None
+    """What it has used until then; None: nothing is known of that."""
+    isolation: Isolation | None = None
+    """How it is kept apart from the host; None: not at all."""
+    user: str = ""
+    """The Unix user that it runs as, as it was given; empty: the server's."""
+    groups: tuple[str, ...] = ()
+    """Its supplementary groups, as they were given; empty: those that its user has."""
+    out_of_memory_process: str = ""
+    """The process that was killed, where the job ended for the reason ``out_of_memory`` and the host told which."""
 
     def describe(self) -> str:
         """The status in a few words, such as ``exited (signal: 9, out of memory)``."""

@@ -23,6 +23,13 @@ def size(text: str) -> int:
     return int(Decimal(found[1]) * _FACTORS[found[2].upper()])
 
 
+def count(text: str) -> int:
+    """A whole number. ValueError where it is none."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("expected a whole number")
+    return int(text)
+
+
 def moment(text: str, now: datetime) -> datetime:
     """A moment of RFC 3339 (in the local time zone where it names none), or how long before ``now``, as in ``10m``.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobworker_cli.fence import Limits, Sample
     from jobworker_cli.models import Attempt, Chunk, Event, Job
 
 
@@ -54,6 +56,11 @@ def event_json(event: Event | str) -> str:
     )
 
 
+def sample_json(sample: Sample) -> str:
+    """What a job had used at a moment, as an object on one line."""
+    return json.dumps({"time": utc(sample.time), "usage": asdict(sample.usage) if sample.usage else None})
+
+
 def utc(time: datetime) -> str:
     """ISO 8601 with microseconds and ``Z``."""
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -72,8 +79,8 @@ def _job_object(job: Job) -> dict[str, Any]:
         "started_at": utc(job.started_at) if job.started_at else None,
         "ended_at": utc(job.ended_at) if job.ended_at else None,
         "labels": dict(job.labels),
-        "limits": dict(job.limits),
-        "usage": None,
+        "limits": _limits_object(job.limits),
+        "usage": asdict(job.usage) if job.usage else None,
         "timeout": job.timeout,
         "stdin": job.stdin,
         "tty": job.tty,
@@ -84,7 +91,22 @@ def _job_object(job: Job) -> dict[str, Any]:
             {"bytes": job.output_limit.bytes, "action": job.output_limit.action} if job.output_limit else None
         ),
         "attempts": [_attempt_object(attempt) for attempt in job.attempts],
+        "isolation": asdict(job.isolation) if job.isolation else None,
+        "user": job.user or None,
+        "groups": list(job.groups),
+        "out_of_memory_process": job.out_of_memory_process or None,
     }
+
+
+def _limits_object(limits: Limits) -> dict[str, Any]:
+    """Those that are set."""
+    found = _set_values(asdict(limits))
+    io = [_set_values(asdict(limit)) for limit in limits.io]
+    return {**found, "io": io} if io else found
+
+
+def _set_values(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, "", ())}
 
 
 def _attempt_object(attempt: Attempt) -> dict[str, Any]:

@@ -19,6 +19,8 @@ _BY_REASON: dict[str, type[errors.ClientError]] = {
     "JOB_RUNNING": errors.JobRunningError,
     "QUOTA_EXCEEDED": errors.QuotaExceededError,
     "NO_INPUT": errors.NoInputError,
+    "LIMIT_NOT_ENFORCEABLE": errors.LimitNotEnforceableError,
+    "ISOLATION_NOT_AVAILABLE": errors.IsolationNotAvailableError,
     "COMMAND_NOT_FOUND": errors.CommandNotFoundError,
     "COMMAND_NOT_EXECUTABLE": errors.StartFailedError,
     "BAD_WORKING_DIRECTORY": errors.StartFailedError,
@@ -38,11 +40,14 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.ClientError]] = {
     grpc.StatusCode.CANCELLED: errors.NoAnswerError,
 }
 
+_DOCTOR = "`jobworker-server doctor` on the server's host tells what it can do"
 _HINTS: dict[type[errors.ClientError], str] = {
     errors.JobNotFoundError: "`jobworker-cli list --all-owners` shows the jobs",
     errors.JobRunningError: "`jobworker-cli stop ID` stops it",
     errors.QuotaExceededError: "try again when one has ended; `jobworker-cli list` shows yours",
     errors.NoInputError: "`jobworker-cli attach --no-stdin ID` only watches",
+    errors.LimitNotEnforceableError: _DOCTOR,
+    errors.IsolationNotAvailableError: _DOCTOR,
     errors.NotAuthenticatedError: "`jobworker-pki show FILE` tells what a certificate says",
     errors.PermissionDeniedError: "another client certificate (--name or --cert) may have the role for it",
 }

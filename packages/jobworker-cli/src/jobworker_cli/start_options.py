@@ -5,43 +5,41 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypedDict
+from typing import Any, TypeVar
 
-from jobworker_cli import options
-from jobworker_cli.models import OutputLimit, RestartPolicy, TerminalSize
+from jobworker_cli import isolation_options, limit_options, options
+from jobworker_cli.starting import StartOptions
 
-
-class StartOptions(TypedDict):
-    """What they ask for, as ``Client.start`` takes it."""
-
-    cwd: str
-    env: dict[str, str]
-    labels: dict[str, str]
-    timeout: float | None
-    stdin: bool
-    terminal: TerminalSize | None
-    restart: RestartPolicy | None
-    priority: int
-    start_deadline: float | None
-    output_limit: OutputLimit | None
+T = TypeVar("T")
 
 
 def takes_start_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command these options where it has the parameter ``starting``, which gets what they ask for."""
-    shared = inspect.signature(_read, eval_str=True).parameters
+    readers = (_read, limit_options.read, isolation_options.read, isolation_options.read_account)
+    shared = {name: parameter for read in readers for name, parameter in _parameters_of(read).items()}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         parameters += shared.values() if parameter.name == "starting" else [parameter]
 
     @wraps(command)
     def with_options(**arguments: Any) -> None:
-        given = {name: arguments.pop(name) for name in shared}
-        command(**arguments, starting=_read(**given))
+        def asked(read: Callable[..., T]) -> T:
+            return read(**{name: arguments.pop(name) for name in _parameters_of(read)})
+
+        starting = asked(_read)
+        starting["limits"] = asked(limit_options.read)
+        starting["isolation"] = asked(isolation_options.read)
+        starting["user"], starting["groups"] = asked(isolation_options.read_account)
+        command(**arguments, starting=starting)
 
     # What typer makes the command's options from.
     with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # mypy knows it of no function
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_options
+
+
+def _parameters_of(read: Callable[..., object]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(read, eval_str=True).parameters)
 
 
 def _read(

@@ -30,6 +30,11 @@ def print_line(text: str) -> None:
     write(_STDOUT, f"{text}\n".encode(encoding, "backslashreplace"))
 
 
+def print_over(text: str) -> None:
+    """Write a line in place of the last one that was printed on this terminal. OutputClosedError."""
+    print_line(f"\x1b[1A\x1b[2K{text}")
+
+
 def write_output(chunks: Iterable[Chunk], *, all_to_stdout: bool = False) -> None:
     """Write a job's output unchanged, its stdout to the standard output and its stderr to the standard error.
 

@@ -11,7 +11,8 @@ from jobworker_cli import exit_status, options, session
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, OutputInterruptedError
 from jobworker_cli.models import JobState
-from jobworker_cli.start_options import StartOptions, takes_start_options
+from jobworker_cli.start_options import takes_start_options
+from jobworker_cli.starting import StartOptions
 from jobworker_cli.stop_on_signal import StopOnSignal
 from jobworker_cli.terminal import OutputClosedError, report, say, write_output
 
@@ -67,7 +68,8 @@ def run(
     if ended is None:
         return
     if ended.reason not in ("exited", "stopped"):
-        say(f"job {ended.id}: {ended.describe()}")
+        killed = f"; killed was {ended.out_of_memory_process}" if ended.out_of_memory_process else ""
+        say(f"job {ended.id}: {ended.describe()}{killed}")
     raise typer.Exit(exit_status.of_job(ended))
 
 

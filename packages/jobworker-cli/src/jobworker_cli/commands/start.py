@@ -7,7 +7,8 @@ import typer
 from jobworker_cli import options
 from jobworker_cli.connection import connect
 from jobworker_cli.render import job_json
-from jobworker_cli.start_options import StartOptions, takes_start_options
+from jobworker_cli.start_options import takes_start_options
+from jobworker_cli.starting import StartOptions
 from jobworker_cli.terminal import print_line
 
 
