@@ -8,7 +8,7 @@ import signal
 
 from jobworker_lib import aio
 from jobworker_server.config import Settings
-from jobworker_server.errors import CertificateError, ConfigError
+from jobworker_server.errors import CertificateError
 from jobworker_server.server import Server
 from jobworker_server.tls import MutualTls
 
@@ -22,8 +22,6 @@ async def serve(settings: Settings) -> None:
         ServerError: the server can't be started.
         StateDirectoryError: the state directory can't be used.
     """
-    if settings.cgroup is not None:
-        raise ConfigError("cgroup: this version of jobworker does not put jobs in cgroups; leave it out")
     tls = MutualTls(settings.files)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -36,6 +34,7 @@ async def serve(settings: Settings) -> None:
             bounds=settings.bounds,
             retention=settings.retention,
             hidden_paths=settings.hidden_paths,
+            cgroup=settings.cgroup,
         ) as engine,
         Server(engine, tls, settings.listen, limits=settings.limits) as server,
     ):
