@@ -22,7 +22,7 @@ import pytest
 
 from conftest import leave_nothing_running
 from escape_attempts import ESCAPES, PRELUDE, Escape
-from jobworker_lib import Engine, Isolation, RunResult, TerminalSize
+from jobworker_lib import Engine, Isolation, RestartPolicy, RunResult, TerminalSize
 
 PYTHON = str(Path(sys.executable).resolve())
 MARK = "jobworker-escape-victim"
@@ -164,6 +164,60 @@ def test_what_is_hidden_in_the_working_directory_stays_hidden(scene: Scene) -> N
     )
     assert result.stdout == b"done\n"
     assert (inside / "key").read_text() == "secret"
+
+
+def test_what_is_hidden_is_not_carried_off(scene: Scene) -> None:
+    """By renaming a directory above it, which the next execution would be looking for in vain."""
+    above = scene.cwd / "above"
+    (above / "keys").mkdir(parents=True)
+    (above / "keys" / "key").write_text("secret")
+    job = scene.engine.start(
+        ["sh", "-c", "mv above moved; mkdir -p above/keys; cat moved/keys/key above/keys/key; exit 1"],
+        cwd=scene.cwd,
+        isolation=replace(scene.fence, hidden=(str(above / "keys"),), landlock=False),
+        restart=RestartPolicy(max_restarts=2, backoff=0.01),
+    )
+    assert len(job.wait().attempts) == 3
+    assert b"secret" not in b"".join(chunk.data for chunk in job.output())
+    assert (above / "keys" / "key").exists()
+
+
+@pytest.mark.parametrize("place", ["cwd", "writable"])
+def test_a_link_in_its_place_does_not_make_another_directory_writable(scene: Scene, place: str) -> None:
+    """A job is executed again, and has put a link where a path led that was to be writable."""
+    area, victim = scene.directory / f"area-{place}", scene.directory / f"victim-{place}"
+    (area / "x").mkdir(parents=True)
+    victim.mkdir()
+    script = f"touch '{area}/x/written'; rm -rf '{area}/x'; ln -s '{victim}' '{area}/x'; exit 1"
+    job = scene.engine.start(
+        ["sh", "-c", script],
+        cwd=area / "x" if place == "cwd" else scene.cwd,
+        isolation=replace(scene.fence, writable=(str(area), str(area / "x"))),
+        restart=RestartPolicy(max_restarts=2, backoff=0.01),
+    )
+    assert len(job.wait().attempts) >= 2
+    assert list(victim.iterdir()) == []
+
+
+def test_a_link_that_another_has_put_in_its_place_is_not_followed(scene: Scene) -> None:
+    area, victim = scene.directory / "area-of-another", scene.directory / "victim-of-another"
+    (area / "x").mkdir(parents=True)
+    victim.mkdir()
+    job = scene.engine.start(
+        ["sh", "-c", 'echo ready; read line; touch "$1/written"; exit 1', "sh", str(area / "x")],
+        cwd=scene.cwd,
+        isolation=replace(scene.fence, writable=(str(area / "x"),)),
+        restart=RestartPolicy(max_restarts=1, backoff=0.01),
+        stdin=True,
+    )
+    next(job.output())
+    (area / "x").rename(area / "moved")
+    (area / "x").symlink_to(victim)
+    with job.attach() as attachment:
+        attachment.write(b"go on\n")
+    status = job.wait()
+    assert "isolat" in (status.error or "")
+    assert list(victim.iterdir()) == []
 
 
 def test_what_is_hidden_is_so_at_another_mount_too(scene: Scene) -> None:

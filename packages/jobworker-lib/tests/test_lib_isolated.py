@@ -367,9 +367,10 @@ def test_only_root_starts_jobs_of_other_users(engine: Engine, cwd: Path) -> None
     assert len(engine.list()) == 0
 
 
-def test_what_is_to_be_hidden_must_be_there(engine: Engine, cwd: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"isolation\.hidden"):
-        engine.start(["true"], cwd=cwd, isolation=Isolation(hidden=("/no/such/path",)))
+@pytest.mark.parametrize("field", ["hidden", "writable"])
+def test_a_path_must_be_there(engine: Engine, cwd: Path, field: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"isolation\.{field}"):
+        engine.start(["true"], cwd=cwd, isolation=Isolation(**{field: ("/no/such/path",)}))  # type: ignore[arg-type]  # one of two
 
 
 @pytest.mark.parametrize("isolation", ["Isolation(uts=True)", "Isolation(pid=True)", "Isolation.full()"])

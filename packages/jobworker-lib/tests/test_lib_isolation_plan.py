@@ -106,15 +106,19 @@ def test_plan_keeps_what_is_outermost_and_hides_what_is_there(tmp_path: Path) ->
     job, state = tmp_path / "job", tmp_path / "job-state"
     (job / "inner").mkdir(parents=True)
     state.mkdir()
-    (tmp_path / "link").symlink_to(job)
-    isolation = Isolation(
-        read_only=True, writable=(str(job / "inner"), str(tmp_path / "absent")), hidden=(str(state), "/no/such/path")
-    )
-    plan = mount_plan.make(isolation, str(tmp_path / "link"), [str(state / "jobs")], None)
+    isolation = Isolation(read_only=True, writable=(str(job / "inner"), str(tmp_path / "absent")), hidden=(str(state),))
+    plan = mount_plan.make(isolation, str(job), [str(state / "jobs"), "/no/such/path"], None)
     assert plan.kept == (str(job),)
     assert str(state) in plan.hidden
     assert not any(path.startswith(f"{state}/") or path == "/no/such/path" for path in plan.hidden)
-    assert (plan.proc, plan.devices, plan.temporary, plan.emptied) == (False, False, (), ())
+    assert (plan.proc, plan.devices, plan.temporary, plan.emptied, plan.pinned) == (False, False, (), (), ())
+
+
+def test_plan_pins_what_could_be_moved_away() -> None:
+    hidden = ("/usr/share/doc",)
+    read_only = mount_plan.make(Isolation(read_only=True, hidden=hidden), "/usr", [], None)
+    assert read_only.pinned == ("/usr/share",)
+    assert mount_plan.make(Isolation(hidden=hidden), "/usr", [], None).pinned == ("/usr", "/usr/share")
 
 
 def test_a_working_directory_that_holds_the_host_is_not_writable() -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobworker_lib.errors import InvalidArgumentError, IsolationError
-from jobworker_lib.isolation import calls, capabilities, probe, seccomp, users
+from jobworker_lib.isolation import calls, capabilities, mount_plan, probe, seccomp, users
+from jobworker_lib.isolation.checking import checked_isolation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,27 +26,30 @@ def settled(spec: JobSpec, hidden_paths: Sequence[str]) -> JobSpec:
     """The job with its isolation as this host can do it.
 
     Raises:
-        InvalidArgumentError: a path that is to be hidden is not there, or the job is to run in one.
+        InvalidArgumentError: a path is not there, or the job is to run in one that is hidden.
         IsolationError: this host, or this user, can't isolate it as was asked for.
     """
     if spec.user is not None:
         _require_user(spec.user, spec.groups)
     if spec.isolation is None:
         return spec
-    isolation = _settled(spec.isolation)
-    for path in isolation.hidden:
-        if not os.path.exists(path):
-            raise InvalidArgumentError("isolation.hidden", "a path does not exist on this host")
+    isolation = checked_isolation(_settled(spec.isolation), os.path.realpath(spec.cwd))
+    for field, paths in (("hidden", isolation.hidden), ("writable", isolation.writable)):
+        if not all(map(os.path.exists, paths)):
+            raise InvalidArgumentError(f"isolation.{field}", "a path does not exist on this host")
     _require(isolation)
     if spec.user is not None and probe.needs_user_namespace(isolation):
         raise IsolationError("user", "a job in a user namespace can only have the user of the engine; run that as root")
-    return replace(spec, isolation=isolation, hidden_paths=tuple(hidden_paths))
+    cwd = os.path.realpath(spec.cwd) if mount_plan.needs_mounts(isolation) else spec.cwd
+    return replace(spec, isolation=isolation, hidden_paths=tuple(hidden_paths), cwd=cwd)
 
 
 def _settled(isolation: Isolation) -> Isolation:
     has_landlock = calls.landlock_version() > 0 if isolation.landlock is None else isolation.landlock
     return replace(
         isolation,
+        writable=tuple(map(os.path.realpath, isolation.writable)),
+        hidden=tuple(map(os.path.realpath, isolation.hidden)),
         landlock=has_landlock,
         no_new_privileges=isolation.no_new_privileges or isolation.seccomp or has_landlock,
     )

@@ -36,13 +36,16 @@ _CLONE = {"x86_64": 56, "aarch64": 220}
 # Numbers from 424 on are the same on all architectures.
 _OPEN_TREE = 428
 _MOVE_MOUNT = 429
+_OPENAT2 = 437
 _MOUNT_SETATTR = 442
 _LANDLOCK_CREATE_RULESET = 444
 _LANDLOCK_ADD_RULE = 445
 _LANDLOCK_RESTRICT_SELF = 446
 
 _AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
+_RESOLVE_NO_SYMLINKS = 4
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 
@@ -101,9 +104,16 @@ def make_private() -> None:
 
 
 def open_tree(path: str) -> int:
-    """A copy of the mount at a path, with those below it, that is attached nowhere yet: a descriptor (open_tree(2))."""
-    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
-    return _syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags)
+    """A copy of the mount at a path, with those below it, that is attached nowhere yet: a descriptor (open_tree(2)).
+
+    No component of the path may be a symbolic link: who has put one there may not be who chose the path (openat2(2)).
+    """
+    how = struct.pack("=3Q", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_NO_SYMLINKS)
+    place = _syscall(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, len(how))
+    try:
+        return _syscall(_OPEN_TREE, place, b"", _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE | _AT_EMPTY_PATH)
+    finally:
+        os.close(place)
 
 
 def move_mount(tree: int, target: str) -> None:

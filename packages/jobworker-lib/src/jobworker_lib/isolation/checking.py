@@ -20,14 +20,12 @@ _LONGEST_PATH = 4095
 _MOST_GROUPS = 64
 
 
-def checked_isolation(isolation: Isolation | None, cwd: str) -> Isolation | None:
+def checked_isolation(isolation: Isolation, cwd: str) -> Isolation:
     """The isolation, its names and paths made canonical, where it can be used.
 
     Raises:
         InvalidArgumentError: something in it can't be, or contradicts something else.
     """
-    if isolation is None:
-        return None
     if isolation.network not in NETWORKS:
         raise InvalidArgumentError("isolation.network", f"give one of {', '.join(NETWORKS)}")
     writable = _checked_paths("isolation.writable", isolation.writable)

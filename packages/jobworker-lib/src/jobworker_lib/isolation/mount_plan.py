@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from jobworker_lib.isolation import mountinfo
@@ -43,6 +44,8 @@ class MountPlan:
     """What stays as it is, and writable, also where a directory above it is replaced; parents before their children."""
     hidden: tuple[str, ...]
     """Files and directories that become empty, whatever else is said of them."""
+    pinned: tuple[str, ...]
+    """Directories above the hidden that the job could move away, and what is hidden with them."""
     terminal: str | None
     """The device of the job's terminal, where it needs a place in a /dev of the job's own."""
 
@@ -55,7 +58,7 @@ def needs_mounts(isolation: Isolation) -> bool:
 
 
 def make(isolation: Isolation, cwd: str, hidden: Iterable[str], terminal: str | None) -> MountPlan:
-    """Plan the mounts; ``hidden`` are paths to hide besides the job's own."""
+    """Plan the mounts; ``hidden`` are paths to hide besides the job's own. No path may be, or lead through, a link."""
     mounts = mountinfo.read()
     emptied = _directories(_RUN) if isolation.private_devices else ()
     temporary = _directories(_TEMPORARY) if isolation.private_tmp else ()
@@ -63,14 +66,17 @@ def make(isolation: Isolation, cwd: str, hidden: Iterable[str], terminal: str | 
         temporary = tuple(path for path in temporary if not is_below(path, "/dev"))  # it has one of its own
     masks = _directories(_KERNEL_INTERNALS) if isolation.private_devices else ()
     replaced = (*emptied, *temporary, *(("/dev",) if isolation.private_devices else ()))
+    kept = _kept(isolation, cwd, replaced)
+    concealed = _hidden((*isolation.hidden, *hidden), mounts)
     return MountPlan(
         read_only=isolation.read_only,
         proc=isolation.pid,
         devices=isolation.private_devices,
         temporary=temporary,
         emptied=emptied,
-        kept=_kept(isolation, cwd, replaced),
-        hidden=(*_hidden((*isolation.hidden, *hidden), mounts), *masks),
+        kept=kept,
+        hidden=(*concealed, *masks),
+        pinned=_pinned(concealed, kept if isolation.read_only else ("/",)),
         terminal=terminal if isolation.private_devices else None,
     )
 
@@ -83,16 +89,25 @@ def may_be_writable(path: str) -> bool:
 
 
 def _kept(isolation: Isolation, cwd: str, replaced: Sequence[str]) -> tuple[str, ...]:
-    wanted = {os.path.realpath(path) for path in (cwd, *isolation.writable)} - set(replaced)
+    # Not resolved again: a job could have replaced a part of the path by a link, before it is executed again.
+    wanted = {cwd, *isolation.writable} - set(replaced)
     if not isolation.read_only:
         wanted = {path for path in wanted if any(is_below(path, directory) for directory in replaced)}
     return _outermost(path for path in wanted if may_be_writable(path))
 
 
 def _hidden(paths: Iterable[str], mounts: Sequence[mountinfo.Mount]) -> tuple[str, ...]:
-    resolved = [os.path.realpath(path) for path in paths]
-    everywhere = [place for path in resolved for place in (path, *mountinfo.aliases(path, mounts))]
-    return _outermost(everywhere)
+    return _outermost(place for path in paths for place in (path, *mountinfo.aliases(path, mounts)))
+
+
+def _pinned(hidden: Iterable[str], movable: Sequence[str]) -> tuple[str, ...]:
+    """What is above the hidden, and below something in which the job can rename; parents before their children."""
+    found: dict[str, None] = {}
+    for path in hidden:
+        for above in (os.fspath(parent) for parent in reversed(PurePath(path).parents)):
+            if any(above != root and is_below(above, root) for root in movable):
+                found[above] = None
+    return tuple(found)
 
 
 def _outermost(paths: Iterable[str]) -> tuple[str, ...]:

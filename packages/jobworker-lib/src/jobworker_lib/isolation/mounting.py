@@ -73,6 +73,9 @@ def apply(plan: MountPlan) -> None:
         calls.move_mount(tree, path)
     if plan.proc:
         _guard_proc()
+    for path in plan.pinned:
+        if os.path.exists(path):  # it is in nothing that was replaced
+            calls.move_mount(calls.open_tree(path), path)  # a mount point can't be renamed
     for path in plan.hidden:
         _hide(path)
     if plan.read_only:

@@ -59,6 +59,8 @@ def make(
 ) -> IsolationPlan:
     """Plan what a job asks for; ``hidden`` are the paths to hide from every job that has a mount namespace.
 
+    No path of a job with one is, or leads through, a symbolic link: they were resolved when it was accepted.
+
     Raises:
         InvalidArgumentError: there is no such user, group or capability.
         KeyError: seccomp is asked for on an architecture that there is no filter for.
@@ -80,7 +82,7 @@ def make(
         no_new_privileges=isolation.no_new_privileges,
         landlock=rules,
         seccomp=seccomp.program() if isolation.seccomp else None,
-        cwd=os.path.realpath(cwd) if mounts is not None else cwd,
+        cwd=cwd,
     )
 
 

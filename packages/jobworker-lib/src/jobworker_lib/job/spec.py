@@ -90,6 +90,7 @@ class JobSpec:
         terminal = checked_terminal(options.get("terminal"))
         owner, request_id = options.get("owner"), options.get("request_id")
         cwd, user = _checked_cwd(options.get("cwd")), _checked_user(options.get("user"))
+        isolation = options.get("isolation")
         environment = _default_environment(terminal, _account() if user is None else users.entry(user))
         return cls(
             id=job_id,
@@ -108,7 +109,7 @@ class JobSpec:
             priority=_checked_priority(options.get("priority") or 0),
             start_deadline=checked_seconds("start_deadline", options.get("start_deadline")),
             restart=_checked_restart(options.get("restart")),
-            isolation=checking.checked_isolation(options.get("isolation"), cwd),
+            isolation=None if isolation is None else checking.checked_isolation(isolation, cwd),
             user=user,
             groups=checking.checked_groups(options.get("groups"), user),
         )
