@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from escape_attempts import ESCAPES
 from jobworker_lib import InvalidArgumentError, Isolation
-from jobworker_lib.isolation import capabilities, landlock, mount_plan, users
+from jobworker_lib.isolation import capabilities, landlock, mount_plan, system_calls, users
 from jobworker_lib.isolation.mountinfo import Mount, aliases
 from jobworker_lib.job.spec import JobSpec
 
@@ -143,3 +145,10 @@ def test_landlock_asks_for_nothing_that_its_version_does_not_know() -> None:
     assert [landlock.rules(plan, version).scoped for version in (5, 6)] == [0, 3]
     reading = landlock.rules(mount_plan.make(Isolation(hidden=("/etc",)), "/usr", [], None), 7)
     assert (reading.handled, reading.hidden) == (1 << 2, ("/etc",))
+
+
+def test_the_documentation_tells_every_escape_and_every_refused_system_call() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "isolation.md").read_text()
+    assert [name for name in system_calls.REFUSED if f"`{name}`" not in text] == []
+    table = [part.strip() for line in text.splitlines() if line.startswith("| ") for part in re.split(r"[;|]", line)]
+    assert [escape.name for escape in ESCAPES if escape.name not in table] == []
