@@ -20,7 +20,7 @@ from harness.server import Server
 KEYS = [
     "id", "command", "owner", "state", "exit_code", "signal", "reason", "created_at", "started_at", "ended_at",
     "labels", "limits", "usage", "timeout", "stdin", "tty", "priority", "output_bytes", "output_dropped_bytes",
-    "output_limit", "attempts",
+    "output_limit", "attempts", "isolation", "user", "groups", "out_of_memory_process",
 ]  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_the_json_of_a_job(cli: Cli, tmp_path: Path) -> None:
     gate.touch()
     ended = json.loads(cli("wait", started["id"], "-o", "json", status=3).stdout)
     assert ended == started | {
-        "state": "exited", "exit_code": 3, "reason": "exited", "ended_at": ended["ended_at"],
+        "state": "exited", "exit_code": 3, "reason": "exited", "ended_at": ended["ended_at"], "usage": ended["usage"],
         "attempts": [started["attempts"][0] | {"exit_code": 3, "ended_at": ended["ended_at"]}],
     }  # fmt: skip
     assert (ended["owner"], ended["labels"], ended["signal"]) == ("full", {"a": "1", "b": ""}, None)

@@ -22,6 +22,7 @@ OPERATIONS = {
     "Delete": "change",
     "Update": "change",
     "QueryStatus": "look",
+    "GetStats": "look",
     "Wait": "look",
     "ListJobs": "look",
     "GetOutput": "output",
@@ -52,6 +53,7 @@ def request(rpc: str, job_id: str) -> dict[str, object]:
         "Stop": {"force": True},
         "Signal": {"signal": "SIGCONT"},
         "Update": {"no_timeout": True},
+        "GetStats": {"once": True},
     }
     return {"job_id": job_id, **further.get(rpc, {})}
 

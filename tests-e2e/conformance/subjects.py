@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,12 +20,13 @@ from grpc_status.rpc_status import from_call  # type: ignore[import-untyped]  # 
 
 import jobworker_lib as lib
 from conformance.attaching import AsyncioAttachment, Joined, LibraryAttachment, ServerAttachment
+from conformance.client_options import client_options
 from conformance.processes import PATIENCE_SECONDS, wait_until
 from jobworker.v1 import worker_service_pb2 as api
-from jobworker_cli import convert
-from jobworker_cli.client import Client, Credentials, JobState, OutputLimit, RestartPolicy, Stream, TerminalSize
+from jobworker_cli import convert, fence
+from jobworker_cli.client import Client, Credentials, JobState, Stream
 from jobworker_cli.errors import ClientError, InputClosedError, InvalidRequestError, JobNotFoundError, NoAnswerError
-from jobworker_cli.models import OutputLimitAction
+from jobworker_cli.start_request import start_request
 
 T = TypeVar("T")
 
@@ -88,6 +89,14 @@ class Status(Protocol):
     def output_bytes(self) -> int: ...
     @property
     def output_dropped_bytes(self) -> int: ...
+    @property
+    def limits(self) -> lib.Limits | fence.Limits: ...
+    @property
+    def usage(self) -> lib.Usage | fence.Usage | None: ...
+    @property
+    def isolation(self) -> lib.Isolation | fence.Isolation | None: ...
+    @property
+    def out_of_memory_process(self) -> str | None: ...
     def describe(self) -> str: ...
 
 
@@ -170,6 +179,9 @@ class Subject(Protocol):
         priority: int = 0,
         start_deadline: float | None = None,
         output_limit: lib.OutputLimit | None = None,
+        isolation: lib.Isolation | None = None,
+        user: str | None = None,
+        groups: Sequence[str] | None = None,
     ) -> str:
         """Start a job: its id."""
 
@@ -227,6 +239,7 @@ _REASONS: dict[type[Exception], str] = {
     lib.NoTerminalError: "NO_TERMINAL",
     lib.InputClosedError: "INPUT_CLOSED",
     lib.LimitNotEnforceableError: "LIMIT_NOT_ENFORCEABLE",
+    lib.IsolationError: "ISOLATION_NOT_AVAILABLE",
     lib.QuotaExceededError: "QUOTA_EXCEEDED",
     lib.CommandNotFoundError: "COMMAND_NOT_FOUND",
     lib.CommandNotExecutableError: "COMMAND_NOT_EXECUTABLE",
@@ -477,45 +490,12 @@ class ServerSubject:
         match = re.search(r"listening on (\S+)\s", self._log.read_text())
         return match[1] if match else ""
 
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        limits: lib.Limits | None = None,
-        labels: Mapping[str, str] | None = None,
-        request_id: str | None = None,
-        stdin: bool = False,
-        terminal: lib.TerminalSize | None = None,
-        restart: lib.RestartPolicy | None = None,
-        priority: int = 0,
-        start_deadline: float | None = None,
-        output_limit: lib.OutputLimit | None = None,
-    ) -> str:
+    def start(self, argv: Sequence[str], *, request_id: str | None = None, **options: Any) -> str:
         with _server_refusals():
-            if limits is None and request_id is None:
-                return self._client.start(
-                    argv,
-                    cwd=cwd or "",
-                    env=env,
-                    labels=labels,
-                    timeout=timeout,
-                    stdin=stdin,
-                    terminal=None if terminal is None else TerminalSize(terminal.rows, terminal.columns),
-                    restart=_client_restart(restart),
-                    priority=priority,
-                    start_deadline=start_deadline,
-                    output_limit=_client_limit(output_limit),
-                ).id
-            request = api.StartRequest(argv=argv, cwd=cwd or "", env=env, labels=labels, request_id=request_id or "")
-            request.priority = priority
-            if timeout is not None:
-                request.timeout.CopyFrom(convert.duration("timeout", timeout))
-            for name in ("memory_bytes", "cpus", "pids"):
-                if (value := getattr(limits, name, None)) is not None:
-                    setattr(request.limits, name, value)
+            if request_id is None:
+                return self._client.start(argv, **client_options(options)).id
+            request = start_request(argv, **client_options(options))
+            request.request_id = request_id
             return str(self._client._call(self._client._stub.Start, request).job.id)
 
     def status(self, job_id: str) -> Status:
@@ -619,14 +599,6 @@ class ServerSubject:
             self._process.kill()
             self._process.wait()
             raise
-
-
-def _client_limit(limit: lib.OutputLimit | None) -> OutputLimit | None:
-    return None if limit is None else OutputLimit(limit.bytes, OutputLimitAction(limit.action))
-
-
-def _client_restart(policy: lib.RestartPolicy | None) -> RestartPolicy | None:
-    return None if policy is None else RestartPolicy(**asdict(policy))
 
 
 @contextmanager

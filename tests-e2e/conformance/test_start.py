@@ -11,7 +11,6 @@ import pytest
 from conformance.jobs import SLEEPER, output_of, python, refused, sh
 from conformance.processes import command_line, job_processes, wait_until
 from conformance.subjects import Subject
-from jobworker_lib import Limits
 
 
 def test_returns_when_the_command_has_been_executed(subject: Subject) -> None:
@@ -143,8 +142,6 @@ def _assert_start_fails(subject: Subject, argv: list[str], reason: str, **option
         pytest.param("labels.a", ["true"], {"labels": {"a": "x" * 257}}, id="long label"),
         pytest.param("labels", ["true"], {"labels": {f"k{n}": "" for n in range(65)}}, id="too many labels"),
         pytest.param("request_id", ["true"], {"request_id": "x" * 129}, id="long request id"),
-        pytest.param("limits.memory_bytes", ["true"], {"limits": Limits(memory_bytes=0)}, id="no memory"),
-        pytest.param("limits.cpus", ["true"], {"limits": Limits(cpus=float("nan"))}, id="not a number of processors"),
     ],
 )
 def test_refuses_what_cannot_be_used(subject: Subject, field: str, argv: list[str], options: dict[str, Any]) -> None:
@@ -157,15 +154,6 @@ def test_refuses_what_cannot_be_used(subject: Subject, field: str, argv: list[st
 def test_refuses_a_negative_timeout(subject: Subject) -> None:
     with refused("INVALID_ARGUMENT"):
         subject.start(["true"], timeout=-1)
-
-
-@pytest.mark.parametrize(
-    "limits", [Limits(memory_bytes=1 << 30), Limits(cpus=0.5), Limits(pids=50)], ids=["memory", "processors", "pids"]
-)
-def test_refuses_limits_that_it_cannot_enforce(subject: Subject, limits: Limits) -> None:
-    with refused("LIMIT_NOT_ENFORCEABLE"):
-        subject.start(["true"], limits=limits)
-    assert not subject.list().statuses
 
 
 def test_environment_is_clean(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from harness.certs import Pair
     from harness.server import Server
 
-RPCS = ("Start", "Stop", "QueryStatus", "GetOutput", "ListJobs", "Wait", "Signal", "Delete", "Update", "Attach")
+RPCS = (
+    "Start",
+    "Stop",
+    "QueryStatus",
+    "GetOutput",
+    "ListJobs",
+    "Wait",
+    "Signal",
+    "Delete",
+    "Update",
+    "Attach",
+    "GetStats",
+)
 
 
 class Api:
@@ -40,12 +52,12 @@ class Api:
         self._channel.close()
 
     def call(self, rpc: str, **fields: Any) -> Any:
-        """Make any call: its response; for GetOutput and Attach all its responses."""
+        """Make any call: its response; for streams all its responses."""
         if rpc == "Attach":
             return self.attach(worker_service_pb2.AttachRequest(detach=True), **fields)
         request = getattr(worker_service_pb2, f"{rpc}Request")(**fields)
         answer = getattr(self.stub, rpc)(request, timeout=PATIENCE_SECONDS)
-        return list(answer) if rpc == "GetOutput" else answer
+        return list(answer) if rpc in ("GetOutput", "GetStats") else answer
 
     def attach(
         self, *requests: worker_service_pb2.AttachRequest, **start: Any
