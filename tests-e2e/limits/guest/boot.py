@@ -1,0 +1,74 @@
+"""Boots the guest for one command and waits for its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+KERNEL = "linux.uml"
+SHARED = "/mnt/shared"
+"""Where the guest finds the directory that it shares with the host, the only one that both can write to."""
+DISK = "/dev/ubda"
+_DISK_BYTES = 64 << 20
+_MEMORY = "384M"
+_INIT = Path(__file__).with_name("init.py")
+
+
+class GuestError(Exception):
+    """The guest did not come to its end; the message ends with what it printed."""
+
+
+def run(command: list[str], shared: Path, *, environment: dict[str, str], keep: list[Path], seconds: float) -> int:
+    """Run a command as root in a guest of its own: its exit status.
+
+    ``keep`` are directories of the host that every user of the guest is to see, although they are below such as the
+    guest has of its own (``/tmp``), or as only root may pass.
+    """
+    order = {"command": command, "environment": environment, "keep": [str(path) for path in keep]}
+    (shared / "order.json").write_text(json.dumps(order))
+    # Its memory is a file that it maps and executes, and that belongs in memory.
+    scratch = Path(tempfile.mkdtemp(prefix="jobworker-guest-", dir="/dev/shm"))  # a fresh directory in it
+    try:
+        with open(scratch / "disk", "wb") as disk:
+            disk.truncate(_DISK_BYTES)
+        with open(shared / "console", "wb") as console:
+            _boot(shared, scratch, console.fileno(), seconds)
+    finally:
+        shutil.rmtree(scratch)
+    try:
+        return int((shared / "status").read_text())
+    except (OSError, ValueError):
+        printed = (shared / "console").read_text(errors="replace")
+        raise GuestError(f"the guest left no exit status; it printed:\n{printed[-4000:]}") from None
+
+
+def _boot(shared: Path, scratch: Path, console: int, seconds: float) -> None:
+    kernel = [
+        *(KERNEL, f"mem={_MEMORY}", "quiet", "loglevel=3", "panic=-1", "noreboot"),
+        *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"),
+        *(f"ubd0={scratch / 'disk'}", f"uml_dir={scratch}", "con=null", "con0=null,fd:1"),
+        *(f"jobworker.shared={shared}", f"init={sys.executable}", "--", str(_INIT)),
+    ]
+    # It dies with us and with unshare, in a PID namespace with its helper processes. It can't be the first process of
+    # that, for it ends itself with signals that the first one ignores: hence the shell.
+    wrapped = [
+        *("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
+        *("sh", "-c", '"$@"; exit $?', "sh", *kernel),
+    ]
+    with subprocess.Popen(
+        wrapped,
+        stdin=subprocess.DEVNULL,
+        stdout=console,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(scratch)},
+        start_new_session=True,
+    ) as process:
+        try:
+            process.wait(seconds)
+        finally:
+            process.kill()

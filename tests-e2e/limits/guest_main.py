@@ -1,0 +1,84 @@
+"""Runs all scenarios in the guest, one after the other, and leaves what became of each in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from jobworker_lib import Engine
+from limits.guest.boot import DISK
+from limits.scenarios import EVERYWHERE, IN_VERSION_2, Machine, Scenario
+
+DELEGATED = "without_root_in_a_delegated_cgroup"
+REFUSED = "without_root_and_delegation"
+_USER = 65534
+_WITHOUT_ROOT = """
+import os, sys
+from jobworker_lib import Engine, LimitNotEnforceableError, Limits, Reason
+from limits import scenarios
+if sys.argv[2]:
+    with open(f"/sys/fs/cgroup/{sys.argv[2]}/cgroup.procs", "w") as file:
+        file.write("0")
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+machine = scenarios.Machine(version=2, disk="", scratch=None)
+with Engine(sys.argv[1]) as engine:
+    if sys.argv[2]:
+        scenarios.is_in_its_cgroup_before_it_is_executed(engine, machine)
+        scenarios.too_much_memory_is_told_as_such(engine, machine)
+        scenarios.forks_are_refused(engine, machine)
+    else:
+        try:
+            engine.run(["true"], limits=Limits(pids=10))
+        except LimitNotEnforceableError as error:
+            print(error)
+            assert "Delegate=yes" in str(error), error
+        else:
+            raise AssertionError("it was not refused")
+"""
+
+
+def main() -> None:
+    """Do so; the argument is the file to leave it in."""
+    machine = Machine(version=2, disk=DISK, scratch=DISK)
+    told: dict[str, dict[str, object]] = {}
+
+    def run(name: str, scenario: Scenario, engine: Engine) -> None:
+        begin, failure = time.monotonic(), ""
+        try:
+            scenario(engine, machine)
+        except Exception:  # noqa: BLE001 - whatever it is, it is told, and the others follow
+            failure = traceback.format_exc()
+        told[name] = {"failure": failure, "seconds": time.monotonic() - begin}
+        Path(sys.argv[1]).write_text(json.dumps(told))
+
+    with Engine("/tmp/state") as engine:  # the guest's own
+        for scenario in (*EVERYWHERE, *IN_VERSION_2):
+            run(scenario.__name__, scenario, engine)
+        run(DELEGATED, lambda *_: _without_root("delegated"), engine)
+        run(REFUSED, lambda *_: _without_root(""), engine)
+
+
+def _without_root(cgroup: str) -> None:
+    state = f"/tmp/state-{cgroup}"  # the guest's own
+    os.mkdir(state)
+    os.chown(state, _USER, _USER)
+    if cgroup:
+        directory = f"/sys/fs/cgroup/{cgroup}"
+        os.mkdir(directory)
+        for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
+            os.chown(os.path.join(directory, name), _USER, _USER)
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_ROOT, state, cgroup], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    main()
