@@ -56,6 +56,18 @@ def test_help_names_each_flag() -> None:
         assert flag in result.stdout
 
 
+def test_doctor_tells_what_a_server_with_these_options_could_enforce(tmp_path: Path) -> None:
+    path = tmp_path / "server.yaml"
+    path.write_text("cgroup: /no-such-cgroup")
+    result = run("--config", str(path), "doctor")
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("cgroups: version ")
+    (memory,) = [line for line in lines if line.startswith("  memory_bytes ")]
+    assert "no-such-cgroup" in memory
+    assert any(line.split() == ["open_files", "yes"] for line in lines)
+
+
 @pytest.mark.parametrize("arguments", [["--bogus"], ["argument"], ["--listen"], ["--listen", "nowhere"]])
 def test_wrong_usage_leaves_with_2(arguments: list[str]) -> None:
     result = run(*arguments)

@@ -101,6 +101,7 @@ class LimitNotEnforceableError(JobworkerError):
     def __init__(self, limit: str, problem: str) -> None:
         super().__init__(f"the limit {limit} can't be enforced here: {problem}")
         self.limit = limit
+        self.problem = problem
 
 
 class IsolationError(JobworkerError):
@@ -112,6 +113,7 @@ class IsolationError(JobworkerError):
     def __init__(self, part: str, problem: str) -> None:
         super().__init__(f"the job can't be isolated here as was asked for: {part}: {problem}")
         self.part = part
+        self.problem = problem
 
 
 class QuotaExceededError(JobworkerError):

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from jobworker_server import __version__, log, malloc
-from jobworker_server.config import resolve
+from jobworker_server.config import Settings, resolve
 from jobworker_server.errors import ConfigError, ServerError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -28,8 +28,9 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.command()
-def _command(
+@app.callback(invoke_without_command=True)
+def _serve(
+    context: typer.Context,
     listen: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one. Default: localhost:50051."),
@@ -75,7 +76,7 @@ def _command(
     cgroup: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="The cgroup below which jobs get theirs. Default: the server's, if it may be used."
+            metavar="PATH", help="The cgroup, such as /jobs, in which jobs get theirs. Default: the server's own."
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A configuration file, in YAML.")] = None,
@@ -100,6 +101,9 @@ def _command(
         settings = resolve(flags, os.environ, config)
     except ConfigError as error:
         _fail(error, 2)
+    context.obj = settings
+    if context.invoked_subcommand is not None:
+        return
     # Only now: grpc takes its time, and --help and wrong usage should not.
     from jobworker_lib import JobworkerError
     from jobworker_server.app import serve
@@ -110,6 +114,19 @@ def _command(
             asyncio.run(serve(settings))
     except (ServerError, JobworkerError) as error:
         _fail(error, 1)
+
+
+@app.command("doctor")
+def _doctor(context: typer.Context) -> None:
+    """Tell what this host can enforce, and how to get the rest.
+
+    Options stand before the word, such as --config FILE: jobworker-server --config server.yaml doctor
+    """
+    from jobworker_lib import doctor
+
+    settings: Settings = context.obj
+    for line in doctor.report(settings.cgroup):
+        typer.echo(line)
 
 
 def _fail(error: Exception, status: int) -> None:
