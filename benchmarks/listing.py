@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jobworker_lib import Engine, Limits, Reason, State
 from jobworker_lib.job.directory import EXIT, OUTPUT_INDEX, OUTPUT_LOG, SPEC, STARTED, ExitRecord, StartRecord
+from jobworker_lib.job.record import to_bytes
 from jobworker_lib.job.spec import JobSpec
 from jobworker_lib.output.format import RECORD
 from rig import Sizes, scratch
@@ -62,15 +62,15 @@ def make_jobs(jobs: Path, count: int) -> None:
         ended = ExitRecord(state=state, reason=reason, ended_ns=created_ns + 500_000, exit_code=0)
         directory = str(jobs / job_id)
         os.mkdir(directory)
-        _write(directory, SPEC, spec.to_json())
-        _write(directory, STARTED, asdict(StartRecord(started_ns=created_ns, pid=1)))
-        _write(directory, EXIT, asdict(ended))
+        _write(directory, SPEC, spec)
+        _write(directory, STARTED, StartRecord(started_ns=created_ns, pid=1))
+        _write(directory, EXIT, ended)
         _write_bytes(directory, OUTPUT_LOG, _OUTPUT)
         _write_bytes(directory, OUTPUT_INDEX, RECORD.pack(0, created_ns, len(_OUTPUT), 0))
 
 
 def _write(directory: str, name: str, record: Any) -> None:
-    _write_bytes(directory, name, json.dumps(record).encode())
+    _write_bytes(directory, name, to_bytes(record))
 
 
 def _write_bytes(directory: str, name: str, data: bytes) -> None:

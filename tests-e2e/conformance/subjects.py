@@ -408,7 +408,7 @@ class AsyncioSubject:
         return self._run(now())
 
     def watch(self, cursor: str) -> Iterator[Happening]:
-        async def begin() -> tuple[lib.watch.AsyncWatch, AsyncIterator[lib.Event]]:
+        async def begin() -> tuple[lib.events.watch.AsyncWatch, AsyncIterator[lib.Event]]:
             watch = self._engine.watch(cursor)
             return watch, aiter(watch)
 

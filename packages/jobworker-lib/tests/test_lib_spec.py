@@ -17,6 +17,7 @@ from jobworker_lib import (
     RestartPolicy,
     TerminalSize,
 )
+from jobworker_lib.job.record import to_bytes
 from jobworker_lib.job.spec import DEFAULT_PATH, JobSpec
 
 
@@ -110,7 +111,7 @@ def test_refuses(field: str, options: dict[str, Any]) -> None:
 )
 def test_accepts_and_keeps_on_disk_as_it_is(options: dict[str, Any]) -> None:
     spec = make(**options)
-    assert JobSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert JobSpec.from_json(json.loads(to_bytes(spec))) == spec
 
 
 def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,5 +175,5 @@ def test_a_spec_is_the_same_after_json() -> None:
         priority=-5,
         start_deadline=1.5,
     )
-    assert JobSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
-    assert JobSpec.from_json(json.loads(json.dumps(make().to_json()))).restart is None
+    assert JobSpec.from_json(json.loads(to_bytes(spec))) == spec
+    assert JobSpec.from_json(json.loads(to_bytes(make()))).restart is None

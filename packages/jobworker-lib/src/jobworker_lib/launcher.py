@@ -34,7 +34,7 @@ class Launcher:
         """
         try:
             if self._hand_over(directory, lock, queued=queued) is None:
-                raise EngineError(f"the shim died while it started job {directory.path.name}")
+                raise EngineError(f"the shim died while it started job {directory.name}")
         finally:
             os.close(lock)
 

@@ -19,6 +19,7 @@ from jobworker_lib.job.timestamps import utc_from_ns
 if TYPE_CHECKING:
     from datetime import datetime
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _CURSOR = re.compile(r"([0-9a-f]{16})-([0-9]{1,19})")
 
 
@@ -84,7 +85,7 @@ class Event:
             "owner": self.owner,
             "state": self.state,
         }
-        return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+        return _ENCODER.encode(fields).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes, cursor: str) -> Self | None:

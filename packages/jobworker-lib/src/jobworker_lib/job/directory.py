@@ -11,14 +11,14 @@ when all of the job is over.
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
+from jobworker_lib.job import record
 from jobworker_lib.job.attempts import Attempt
 from jobworker_lib.job.record import known_fields
 from jobworker_lib.job.spec import JobSpec
@@ -80,27 +80,32 @@ class JobDirectory:
     """Reads and writes one job's directory."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = os.fspath(path)
+
+    @property
+    def name(self) -> str:
+        """The job's id."""
+        return os.path.basename(self.path)
 
     def file(self, name: str) -> str:
         """The path of one of the directory's files."""
-        return os.path.join(self.path, name)
+        return f"{self.path}/{name}"
 
     def read_spec(self) -> JobSpec:
         """The job as accepted. FileNotFoundError where there is no such job."""
-        return JobSpec.from_json(_read_json(self.file(SPEC)))
+        return JobSpec.from_json(record.read(self.file(SPEC)))
 
     def read_started(self) -> StartRecord | None:
         """The start record, None before."""
         try:
-            return StartRecord(**known_fields(StartRecord, _read_json(self.file(STARTED))))
+            return StartRecord(**known_fields(StartRecord, record.read(self.file(STARTED))))
         except FileNotFoundError:
             return None
 
     def timeout_of(self, spec: JobSpec) -> float | None:
         """Seconds that the job may run: as last changed, or else as accepted."""
         try:
-            timeout: float | None = _read_json(self.file(TIMEOUT))["timeout"]
+            timeout: float | None = record.read(self.file(TIMEOUT))["timeout"]
         except FileNotFoundError:
             return spec.timeout
         return timeout
@@ -112,7 +117,7 @@ class JobDirectory:
     def read_exit(self) -> ExitRecord | None:
         """The exit record, None before."""
         try:
-            return ExitRecord.from_json(_read_json(self.file(EXIT)))
+            return ExitRecord.from_json(record.read(self.file(EXIT)))
         except FileNotFoundError:
             return None
 
@@ -128,9 +133,9 @@ class JobDirectory:
         """Whether the job waits for its turn, so that nobody needs to hold its lock."""
         return os.path.exists(self.file(QUEUED)) and not self.was_taken() and not self.has_exit()
 
-    def write(self, name: str, record: Any) -> None:
+    def write(self, name: str, value: Any) -> None:
         """Write a record, all of it or nothing, as JSON."""
-        self._write_new(name, json.dumps(record).encode())
+        self._write_new(name, record.to_bytes(value))
         os.rename(self._new(name), self.file(name))
 
     def reserve(self, name: str) -> None:
@@ -144,9 +149,13 @@ class JobDirectory:
     def _write_new(self, name: str, data: bytes) -> None:
         # Not truncated before, but after: what was reserved is written over.
         descriptor = os.open(self._new(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.truncate()
+        try:
+            written = os.write(descriptor, data)
+            if written < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(descriptor, written)
+        finally:
+            os.close(descriptor)
 
     def _new(self, name: str) -> str:
         return self.file(f".{name}.new")
@@ -228,7 +237,7 @@ class JobDirectory:
         attempts = [Attempt(number=1, started_ns=started.started_ns)]
         if spec.restart:
             with suppress(FileNotFoundError):  # it appears when the first attempt has ended
-                attempts = [Attempt(**known_fields(Attempt, attempt)) for attempt in _read_json(self.file(ATTEMPTS))]
+                attempts = [Attempt(**known_fields(Attempt, attempt)) for attempt in record.read(self.file(ATTEMPTS))]
         if ended and attempts[-1].ended_ns is None:
             attempts[-1] = replace(
                 attempts[-1],
@@ -245,8 +254,3 @@ class JobDirectory:
         if spec.output_limit.action == "stop":
             return ended.output_dropped_bytes if ended else 0
         return next(iter(segment_bases(self.path)), 0)
-
-
-def _read_json(path: str) -> Any:
-    with open(path, "rb") as file:
-        return json.loads(file.read())

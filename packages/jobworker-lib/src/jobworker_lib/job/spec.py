@@ -102,13 +102,9 @@ class JobSpec:
         """Until when it must have been started, in nanoseconds since the epoch."""
         return None if self.start_deadline is None else self.created_ns + round(self.start_deadline * 1e9)
 
-    def to_json(self) -> dict[str, Any]:
-        """The spec as JSON takes it."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> JobSpec:
-        """The spec that :meth:`to_json` was made from."""
+        """The spec that was written as JSON."""
         parts = {
             name: kind(**known_fields(kind, value[name]))
             for name, kind in _PARTS.items()

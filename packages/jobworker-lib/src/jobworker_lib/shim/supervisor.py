@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobworker_lib.events.event import EventType
@@ -34,7 +34,7 @@ def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, start
     if has_started:
         is_written = _write_exit(directory, record)
     else:
-        directory.write(EXIT, asdict(record))
+        directory.write(EXIT, record)
         is_written = True
     if is_written:
         _tell(directory, spec, EventType.ENDED, record.ended_ns, record.state)
@@ -53,7 +53,7 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
             directory.give_back(STARTED)
             return _failure(error, spec), False
         record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id())
-        directory.write(STARTED, asdict(record))
+        directory.write(STARTED, record)
         _tell(directory, spec, EventType.STARTED, record.started_ns, State.RUNNING)
         started(None)
         attempts = Attempts(directory, spec.restart, record.started_ns)
@@ -83,7 +83,7 @@ def _write_exit(directory: JobDirectory, record: ExitRecord) -> bool:
     """Write the exit record, however long the disk is full; False where there is nothing left to write it to."""
     while True:
         try:
-            directory.write(EXIT, asdict(record))
+            directory.write(EXIT, record)
         except FileNotFoundError:
             return False  # the state directory was removed: nobody can ask for the record
         except OSError:

@@ -114,7 +114,7 @@ class Housekeeper:
             for job_id in job_ids:
                 sizes[job_id] = 0
                 with suppress(FileNotFoundError):  # removed just now
-                    sizes[job_id] = scan.disk_usage(str(self._store.jobs / job_id))
+                    sizes[job_id] = scan.disk_usage(os.path.join(self._store.jobs, job_id))
             self._store.index.transact(lambda db: index_rows.set_bytes(db, sizes))  # noqa: B023 - called at once
             self._wait(_BREATH_SECONDS)
 
@@ -137,7 +137,7 @@ class Housekeeper:
 
     def _remove_one(self, job_id: str) -> bool:
         """Remove a job, unless somebody reads it or is at it."""
-        directory = JobDirectory(self._store.jobs / job_id)
+        directory = JobDirectory(os.path.join(self._store.jobs, job_id))
         with suppress(FileNotFoundError, JobNotFoundError), ExitStack() as descriptors:  # or somebody has removed it
             for take in (directory.try_exclude_readers, directory.try_lock):
                 descriptor = take()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict
 
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
@@ -34,7 +33,7 @@ def make_lost(directory: JobDirectory) -> ExitRecord:
     restarted = started is not None and started.boot_id not in (None, boot_id())
     if not restarted:
         # Found by what is in their environment, never by a recorded pid, which may be another's by now.
-        _kill_processes(directory.path.name)
+        _kill_processes(directory.name)
     error = "its host was restarted" if restarted else _explain(started)
     return _end(directory, ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns(), error=error))
 
@@ -57,14 +56,14 @@ def may_be_resumed(directory: JobDirectory) -> bool:
 
 def fail(directory: JobDirectory, record: ExitRecord) -> None:
     """The same for a job whose shim had to give up its start: ``record`` says why."""
-    _kill_processes(directory.path.name)
+    _kill_processes(directory.name)
     _end(directory, record)
 
 
 def _end(directory: JobDirectory, record: ExitRecord) -> ExitRecord:
     _remove_half_written(directory)
     try:
-        directory.write(EXIT, asdict(record))
+        directory.write(EXIT, record)
     except FileNotFoundError:
         raise
     except OSError:  # a full disk: whoever looks next tries again
@@ -95,7 +94,7 @@ def tell_end(directory: JobDirectory, record: ExitRecord) -> bool:
     return tell(
         events_of(directory),
         EventType.ENDED,
-        job_id=directory.path.name,
+        job_id=directory.name,
         owner=_owner_of(directory),
         time_ns=record.ended_ns,
         state=record.state,

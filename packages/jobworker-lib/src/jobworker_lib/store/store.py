@@ -54,9 +54,9 @@ class Store:
             StateDirectoryError: it is another user's, can't be written, or is of a newer version.
         """
         self.path = Path(state_dir if state_dir is not None else default_state_dir()).absolute()
-        self.jobs = self.path / "jobs"
-        self.new = self.path / "new"
-        self.deleted = self.path / "deleted"
+        self.jobs = str(self.path / "jobs")
+        self.new = str(self.path / "new")
+        self.deleted = str(self.path / "deleted")
         self.places = (self.jobs, self.new, self.deleted)
         self.events = str(self.path / log.DIRECTORY)
         self._prepare()
@@ -69,7 +69,7 @@ class Store:
 
     def directory(self, job_id: str) -> JobDirectory:
         """The job's directory. JobNotFoundError where there is none."""
-        directory = JobDirectory(self.jobs / job_id)
+        directory = JobDirectory(os.path.join(self.jobs, job_id))
         if not os.path.exists(directory.path):
             raise JobNotFoundError(job_id)
         return directory
@@ -157,15 +157,15 @@ class Store:
 
     def remove(self, directory: JobDirectory) -> None:
         """Remove a job whose lock the caller holds, its end told before. JobNotFoundError where another was faster."""
-        job_id = directory.path.name
+        job_id = directory.name
         try:
             record = directory.read_exit()
             if record and self.index.transact(lambda db: index_rows.is_told(db, job_id)) is False:
                 lost.tell_end(directory, record)
-            os.rename(directory.path, self.deleted / job_id)
+            os.rename(directory.path, os.path.join(self.deleted, job_id))
         except FileNotFoundError:
             raise JobNotFoundError(job_id) from None
-        self.upkeep.clear(self.deleted / job_id)
+        self.upkeep.clear(os.path.join(self.deleted, job_id))
 
     def discard(self, directory: JobDirectory) -> None:
         """Remove a job that no supervisor has begun with, and whose lock the caller holds."""
@@ -190,7 +190,7 @@ class Store:
         """The spec of a job that the log tells of, wherever it is."""
         for place in self.places:
             with suppress(OSError, ValueError, KeyError, TypeError):
-                return JobDirectory(place / job_id).read_spec()
+                return JobDirectory(os.path.join(place, job_id)).read_spec()
         return None
 
     def _status_of_row(self, job_id: str, known: str | None) -> JobStatus:
@@ -202,13 +202,13 @@ class Store:
 
     def _is_recorded(self, job_id: str) -> bool:
         """Whether a job's end is on the disk, and so will never change."""
-        return JobDirectory(self.jobs / job_id).has_exit()
+        return JobDirectory(os.path.join(self.jobs, job_id)).has_exit()
 
     def _all_jobs(self) -> Iterator[Indexed]:
         for place in (self.jobs, self.deleted):
             for name in os.listdir(place):
                 with suppress(OSError, ValueError, KeyError, TypeError):  # deleted meanwhile, or damaged
-                    directory = JobDirectory(place / name)
+                    directory = JobDirectory(os.path.join(place, name))
                     ended = scan.ended(f"{place}/{name}")
                     yield ended or Indexed.of(directory.read_spec(), _state_before_its_end(directory))
 
@@ -219,9 +219,9 @@ class Store:
             if about.st_uid != os.geteuid():
                 raise StateDirectoryError(f"{self.path} belongs to another user; give a directory of your own")
             os.chmod(self.path, DIRECTORY_MODE)
-            self.jobs.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            os.makedirs(self.jobs, DIRECTORY_MODE, exist_ok=True)
             check_version(self.path)
-            if not self.deleted.exists():
+            if not os.path.exists(self.deleted):
                 self._move_hidden()
             log.prepare(self.events)
         except OSError as error:
@@ -229,13 +229,13 @@ class Store:
 
     def _move_hidden(self) -> None:
         """Until format 2, jobs that were being made and removed stood among the others, under hidden names."""
-        self.new.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        os.makedirs(self.new, DIRECTORY_MODE, exist_ok=True)
         for name in os.listdir(self.jobs):
             for prefix in (_HIDDEN_NEW, _HIDDEN_DELETED):
                 if name.startswith(prefix):
                     with suppress(FileNotFoundError):  # moved by another engine
-                        os.rename(self.jobs / name, self.new / name.removeprefix(prefix))
-        self.deleted.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+                        os.rename(os.path.join(self.jobs, name), os.path.join(self.new, name.removeprefix(prefix)))
+        os.makedirs(self.deleted, DIRECTORY_MODE, exist_ok=True)
 
 
 def _state_before_its_end(directory: JobDirectory) -> State:
@@ -255,6 +255,6 @@ def _wait_for_lock(directory: JobDirectory) -> int:
             if (lock := directory.try_lock()) is not None:
                 return lock
         except FileNotFoundError:
-            raise JobNotFoundError(directory.path.name) from None
+            raise JobNotFoundError(directory.name) from None
         time.sleep(_LOCK_PAUSE_SECONDS)
-    raise EngineError(f"job {directory.path.name} has ended, but a process still holds the lock of its directory")
+    raise EngineError(f"job {directory.name} has ended, but a process still holds the lock of its directory")
