@@ -14,7 +14,7 @@ from jobworker_lib.interruption import Uninterrupted
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
 from jobworker_lib.store.page import Page
 from jobworker_lib.store.retention import AS_BEFORE
-from jobworker_lib.waiting.drivers import block, until
+from jobworker_lib.waiting.drivers import block, done, until
 from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
@@ -222,12 +222,12 @@ class Job:
 
         ``force`` kills at once. InvalidArgumentError, JobNotRunningError, JobNotFoundError.
         """
-        until(self._core, self.id, lambda: self._core.poll_stop(self.id, grace=grace, force=force))
+        done(self._core, self._core.stop(self.id, grace=grace, force=force))
         return self.wait()
 
     def signal(self, signal: str | int) -> None:
         """Send a signal, such as ``"SIGHUP"``, to the main process. InvalidArgumentError, JobNotRunningError."""
-        until(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
+        done(self._core, self._core.signal(self.id, signal))
 
     def set_timeout(self, timeout: float | None) -> None:
         """Change how long the job may run: seconds from its start, or None, for ever.
@@ -235,7 +235,7 @@ class Job:
         Where so much has passed already, it ends at once, as timed out. InvalidArgumentError, JobNotRunningError,
         JobNotFoundError.
         """
-        until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
+        done(self._core, self._core.set_timeout(self.id, timeout))
 
     def attach(self, *, watch_only: bool = False, **options: Unpack[OutputOptions]) -> Attachment:
         """Join the job: write to its standard input or terminal, and see its output.
