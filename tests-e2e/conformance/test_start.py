@@ -171,7 +171,8 @@ def test_refuses_limits_that_it_cannot_enforce(subject: Subject, limits: Limits)
 def test_environment_is_clean(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_PROGRAM", "x")
     job_id, variables = _environment(subject, None)
-    assert variables.keys() == {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "JOBWORKER_JOB_ID"}
+    ours = {"JOBWORKER_JOB_ID", "JOBWORKER_JOB_DIRECTORY"}
+    assert variables.keys() == {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", *ours}
     assert variables["JOBWORKER_JOB_ID"] == job_id
 
 
@@ -179,7 +180,8 @@ def test_environment_is_added_to(subject: Subject) -> None:
     given = {"EMPTY": "", "NAME": "été\n=", "HOME": "/elsewhere"}
     _, clean = _environment(subject, None)
     job_id, variables = _environment(subject, given)
-    assert variables == {**clean, **given, "JOBWORKER_JOB_ID": job_id}
+    ours = {"JOBWORKER_JOB_ID": job_id, "JOBWORKER_JOB_DIRECTORY": variables["JOBWORKER_JOB_DIRECTORY"]}
+    assert variables == {**clean, **given, **ours}
 
 
 def test_command_is_looked_up_in_the_path_of_the_job(subject: Subject, tmp_path: Path) -> None:

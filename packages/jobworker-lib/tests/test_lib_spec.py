@@ -45,6 +45,7 @@ def make(argv: Any = ("true",), **options: Any) -> JobSpec:
         ("env", {"env": {"A": 1}}),
         ("env", {"env": {1: "x"}}),
         ("env", {"env": {"JOBWORKER_JOB_ID": "x"}}),
+        ("env", {"env": {"JOBWORKER_JOB_DIRECTORY": "x"}}),
         ("timeout", {"timeout": 0}),
         ("timeout", {"timeout": -1.5}),
         ("timeout", {"timeout": float("nan")}),

@@ -51,6 +51,8 @@ class StartRecord:
     """The main process, in the pid namespace of its host."""
     boot_id: str | None = None
     """The boot of the host in which it was executed; None: of a version that did not record it."""
+    directory: str | None = None
+    """The identity of the job's directory; another one is a copy. None: as above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,11 @@ class JobDirectory:
     def name(self) -> str:
         """The job's id."""
         return os.path.basename(self.path)
+
+    def identity(self) -> str:
+        """What tells this directory from a copy of it, whatever its path is. FileNotFoundError where it is gone."""
+        about = os.stat(self.path)
+        return f"{about.st_dev}:{about.st_ino}"
 
     def file(self, name: str) -> str:
         """The path of one of the directory's files."""

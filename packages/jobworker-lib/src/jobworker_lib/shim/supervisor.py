@@ -12,6 +12,7 @@ from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host.procfs import boot_id
 from jobworker_lib.job.directory import EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.job.spec import DIRECTORY_VARIABLE
 from jobworker_lib.job.start_errors import explain
 from jobworker_lib.job.status import Reason, State
 from jobworker_lib.output.writer import OutputWriter
@@ -44,7 +45,9 @@ def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, start
 
 def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> tuple[ExitRecord, bool]:
     """Run a job, and let go of its files: how it ended, and whether it ever started."""
-    spec = replace(spec, timeout=directory.timeout_of(spec))  # it may have been changed while the job was queued
+    identity = directory.identity()
+    timeout = directory.timeout_of(spec)  # it may have been changed while the job was queued
+    spec = replace(spec, timeout=timeout, env={**spec.env, DIRECTORY_VARIABLE: identity})
     with closing(OutputWriter(directory, spec.output_limit)) as writer, closing(Control(directory)) as control:
         directory.reserve(STARTED)
         try:
@@ -52,7 +55,7 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
         except OSError as error:
             directory.give_back(STARTED)
             return _failure(error, spec), False
-        record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id())
+        record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id(), directory=identity)
         directory.write(STARTED, record)
         _tell(directory, spec, EventType.STARTED, record.started_ns, State.RUNNING)
         started(None)

@@ -11,7 +11,7 @@ from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host import tree
 from jobworker_lib.host.procfs import boot_id, boot_time_ns, descendants, processes_with_environment
 from jobworker_lib.job.directory import CONTROL_SOCKET, EXIT, ExitRecord, JobDirectory, StartRecord
-from jobworker_lib.job.spec import JOB_ID_VARIABLE
+from jobworker_lib.job.spec import DIRECTORY_VARIABLE, JOB_ID_VARIABLE
 from jobworker_lib.job.status import Reason, State
 
 _PAUSE_SECONDS = 0.01
@@ -33,8 +33,8 @@ def make_lost(directory: JobDirectory) -> ExitRecord:
     restarted = started is not None and started.boot_id not in (None, boot_id())
     if not restarted:
         # Found by what is in their environment, never by a recorded pid, which may be another's by now.
-        _kill_processes(directory.name)
-    error = "its host was restarted" if restarted else _explain(started)
+        _kill_processes(directory)
+    error = "its host was restarted" if restarted else _explain(directory, started)
     return _end(directory, ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns(), error=error))
 
 
@@ -56,7 +56,7 @@ def may_be_resumed(directory: JobDirectory) -> bool:
 
 def fail(directory: JobDirectory, record: ExitRecord) -> None:
     """The same for a job whose shim had to give up its start: ``record`` says why."""
-    _kill_processes(directory.name)
+    _kill_processes(directory)
     _end(directory, record)
 
 
@@ -108,17 +108,26 @@ def _owner_of(directory: JobDirectory) -> str:
         return ""
 
 
-def _explain(started: StartRecord | None) -> str:
+def _explain(directory: JobDirectory, started: StartRecord | None) -> str:
     if started is None:
         return "its supervisor is gone, and its start was not recorded"
     if started.boot_id is None:  # of a version that did not record it
         return "its supervisor is gone"
+    if started.directory not in (None, directory.identity()):
+        return "this is a copy of its directory, made before it had ended"
     return "its supervisor was killed"
 
 
-def _kill_processes(job_id: str) -> None:
+def _kill_processes(directory: JobDirectory) -> None:
+    """End the job's processes, but not those of the same job in the directory that this one is a copy of."""
+    identity = directory.identity()
+
     def leftovers() -> list[int]:
-        roots = processes_with_environment(JOB_ID_VARIABLE, job_id)
+        roots = [
+            pid
+            for pid, environment in processes_with_environment(JOB_ID_VARIABLE, directory.name)
+            if environment.get(DIRECTORY_VARIABLE, identity) == identity  # it is missing in those of older versions
+        ]
         return [*roots, *descendants(*roots)]
 
     give_up_at = time.monotonic() + _LEFTOVERS_SECONDS
