@@ -229,6 +229,7 @@ _REASONS: dict[type[Exception], str] = {
     lib.LimitNotEnforceableError: "LIMIT_NOT_ENFORCEABLE",
     lib.QuotaExceededError: "QUOTA_EXCEEDED",
     lib.CommandNotFoundError: "COMMAND_NOT_FOUND",
+    lib.StartLostError: "START_LOST",
     lib.CommandNotExecutableError: "COMMAND_NOT_EXECUTABLE",
     lib.WorkingDirectoryError: "BAD_WORKING_DIRECTORY",
     lib.ArgumentsTooLongError: "ARGUMENTS_TOO_LONG",

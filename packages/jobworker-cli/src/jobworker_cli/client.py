@@ -152,6 +152,7 @@ class Client:
         Raises:
             InvalidRequestError: something of it can't be used.
             StartFailedError: the command could not be executed; CommandNotFoundError where there is none.
+            StartLostError: the job's supervisor was killed while it started it.
             QuotaExceededError: as many jobs run, and wait, as may.
         """
         convert.require_text("argv", argv)

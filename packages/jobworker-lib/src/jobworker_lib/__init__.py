@@ -25,6 +25,7 @@ from jobworker_lib.errors import (
     NoTerminalError,
     QuotaExceededError,
     StartError,
+    StartLostError,
     StateDirectoryError,
     WorkingDirectoryError,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "Retention",
     "RunResult",
     "StartError",
+    "StartLostError",
     "StartOptions",
     "State",
     "StateDirectoryError",

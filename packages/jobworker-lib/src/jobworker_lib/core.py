@@ -13,7 +13,7 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
+from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError, StartLostError
 from jobworker_lib.events.feed import EventFeed
 from jobworker_lib.interaction.input import JobInput
 from jobworker_lib.job.limits import require_enforceable
@@ -109,12 +109,14 @@ class Core:
         self._store.delete(job_id)
 
     def poll_started(self, job_id: str) -> str | None:
-        """The id, once the job is past its start. StartError where that failed."""
+        """The id, once the job is past its start. StartError where that failed; StartLostError."""
         if self._store.directory(job_id).read_started():
             return job_id
         status = self._store.status(job_id)
         if status.state is State.FAILED and (record := self._store.directory(job_id).read_exit()):
             raise_start_error(job_id, record)
+        if status.state is State.LOST:
+            raise StartLostError(job_id, status.error or "")
         return None if status.state is State.STARTING else job_id
 
     def poll_ended(self, job_id: str) -> JobStatus | None:

@@ -110,6 +110,7 @@ class Engine:
             LimitNotEnforceableError: this host can't enforce a limit.
             QuotaExceededError: as many jobs run, and wait, as may.
             StartError: the command could not be executed; its subclasses tell why.
+            StartLostError: of these the one that does not know whether it was executed.
             EngineError: a fault of the engine.
         """
         job_id = self._core.start(argv, **options)

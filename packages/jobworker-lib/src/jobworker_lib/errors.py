@@ -16,7 +16,8 @@
     │   ├── CommandNotFoundError
     │   ├── CommandNotExecutableError
     │   ├── WorkingDirectoryError
-    │   └── ArgumentsTooLongError
+    │   ├── ArgumentsTooLongError
+    │   └── StartLostError
     ├── CommandFailedError
     ├── CursorExpiredError
     ├── StateDirectoryError
@@ -107,7 +108,10 @@ class QuotaExceededError(JobworkerError):
 
 
 class StartError(JobworkerError):
-    """The command could not be executed. The job is kept, in the state ``failed``, under ``job_id``."""
+    """The command could not be executed. The job is kept, in the state ``failed``, under ``job_id``.
+
+    :class:`StartLostError` is the one exception: of it that can't be told, and the state is ``lost``.
+    """
 
     def __init__(self, job_id: str, message: str) -> None:
         super().__init__(message)
@@ -128,6 +132,19 @@ class WorkingDirectoryError(StartError):
 
 class ArgumentsTooLongError(StartError):
     """Arguments and environment are longer than the kernel takes (``E2BIG`` of execve(2))."""
+
+
+class StartLostError(StartError):
+    """The job was lost before its start was recorded: its supervisor was killed, for example. It is kept as ``lost``.
+
+    Whether the command was executed is not known; nothing of it is left. A repetition with the same request id is told
+    the same and starts nothing; to start the command again, use another one.
+    """
+
+    def __init__(self, job_id: str, how: str) -> None:
+        super().__init__(
+            job_id, f"job {job_id} was lost while it was started: {how}. Whether its command was executed is not known"
+        )
 
 
 class CommandFailedError(JobworkerError):

@@ -29,19 +29,19 @@ class Launcher:
     def launch(self, directory: JobDirectory, lock: int, *, queued: bool = False) -> None:
         """Return when a shim has executed the job's command or has recorded why it could not. Closes ``lock``.
 
+        Also where the shim was killed at that: the job is lost then, which whoever looks at it finds.
+
         Raises:
             EngineError: no shim took the job. Nothing of it is left; but one that was queued is so still.
         """
         try:
-            if self._hand_over(directory, lock, queued=queued) is None:
-                raise EngineError(f"the shim died while it started job {directory.name}")
+            self._hand_over(directory, lock, queued=queued)
         finally:
             os.close(lock)
 
-    def _hand_over(self, directory: JobDirectory, lock: int, *, queued: bool) -> dict[str, object] | None:
-        """The answer of the shim that took the job; None where it died before it came."""
+    def _hand_over(self, directory: JobDirectory, lock: int, *, queued: bool) -> None:
         try:
-            return self._ask_until_taken(directory, lock)
+            self._ask_until_taken(directory, lock)
         except EngineError as error:
             if not queued:
                 self._store.discard(directory)
@@ -49,13 +49,13 @@ class Launcher:
                 lost.fail(directory, waiting_jobs.failure(str(error)))
             raise
 
-    def _ask_until_taken(self, directory: JobDirectory, lock: int) -> dict[str, object] | None:
+    def _ask_until_taken(self, directory: JobDirectory, lock: int) -> None:
         for _ in range(_ATTEMPTS):
             answer = self._ask(directory, lock)
             if answer and "error" in answer:
                 raise EngineError(f"the job can't be started: {answer['error']} in the state directory")
             if answer is not None or directory.was_taken():
-                return answer
+                return
         raise EngineError("the fork server dies again and again; the engine's log in the state directory says why")
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from jobworker_lib import (
     NoTerminalError,
     QuotaExceededError,
     StartError,
+    StartLostError,
     WorkingDirectoryError,
 )
 from jobworker_server import errors
@@ -55,6 +56,7 @@ _ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     CommandNotExecutableError: (_FAILED_PRECONDITION, "COMMAND_NOT_EXECUTABLE"),
     WorkingDirectoryError: (_FAILED_PRECONDITION, "BAD_WORKING_DIRECTORY"),
     ArgumentsTooLongError: (_INVALID_ARGUMENT, "ARGUMENTS_TOO_LONG"),
+    StartLostError: (grpc.StatusCode.ABORTED, "START_LOST"),
     StartError: (_FAILED_PRECONDITION, "START_FAILED"),
 }
 
