@@ -5,6 +5,7 @@
     JobworkerError
     ├── InvalidArgumentError (also a ValueError)
     ├── JobNotFoundError
+    ├── JobDamagedError
     ├── JobNotRunningError
     ├── NoInputError
     ├── NoTerminalError
@@ -52,6 +53,16 @@ class JobNotFoundError(JobworkerError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id}")
+        self.job_id = job_id
+
+
+class JobDamagedError(JobworkerError):
+    """Nothing is known of the job but its id: its ``spec.json`` can't be read. It can be deleted."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id} is damaged: its spec.json can't be read, as after a crash of the host; delete it"
+        )
         self.job_id = job_id
 
 

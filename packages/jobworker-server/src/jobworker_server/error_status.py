@@ -17,6 +17,7 @@ from jobworker_lib import (
     CommandNotFoundError,
     CursorExpiredError,
     InvalidArgumentError,
+    JobDamagedError,
     JobNotFoundError,
     JobNotRunningError,
     JobRunningError,
@@ -44,6 +45,7 @@ _CALL_CODES: dict[type[errors.CallError], grpc.StatusCode] = {
 
 _ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     InvalidArgumentError: (_INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    JobDamagedError: (grpc.StatusCode.DATA_LOSS, "JOB_DAMAGED"),
     JobNotFoundError: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
     JobNotRunningError: (_FAILED_PRECONDITION, "JOB_NOT_RUNNING"),
     NoInputError: (_FAILED_PRECONDITION, "NO_INPUT"),
@@ -60,7 +62,15 @@ _ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     StartError: (_FAILED_PRECONDITION, "START_FAILED"),
 }
 
-_OF_ONE_JOB = (JobNotFoundError, JobNotRunningError, JobRunningError, NoInputError, NoTerminalError, StartError)
+_OF_ONE_JOB = (
+    JobDamagedError,
+    JobNotFoundError,
+    JobNotRunningError,
+    JobRunningError,
+    NoInputError,
+    NoTerminalError,
+    StartError,
+)
 
 # A message is sent up to three times: as a percent-encoded header, which can triple it, and in the base64 of the
 # details. Clients refuse headers over 8 KiB.

@@ -93,11 +93,14 @@ class Event:
         try:
             fields = json.loads(line)
             state = fields["state"]
+            job_id, owner, time_ns = fields["job_id"], fields["owner"], fields["time_ns"]
+            if not (isinstance(job_id, str) and isinstance(owner, str) and isinstance(time_ns, int)):
+                return None
             return cls(
                 type=EventType(fields["type"]),
-                job_id=fields["job_id"],
-                time_ns=fields["time_ns"],
-                owner=fields["owner"],
+                job_id=job_id,
+                time_ns=time_ns,
+                owner=owner,
                 state=None if state is None else State(state),
                 cursor=cursor,
             )

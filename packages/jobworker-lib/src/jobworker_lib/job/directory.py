@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from jobworker_lib.job import record
 from jobworker_lib.job.attempts import Attempt
-from jobworker_lib.job.record import known_fields
+from jobworker_lib.job.record import DAMAGE, known_fields
 from jobworker_lib.job.spec import JobSpec
 from jobworker_lib.job.status import JobStatus, Reason, State
 from jobworker_lib.job.timestamps import utc_from_ns
@@ -103,17 +103,17 @@ class JobDirectory:
         return JobSpec.from_json(record.read(self.file(SPEC)))
 
     def read_started(self) -> StartRecord | None:
-        """The start record, None before."""
+        """The start record, None before, and where it is damaged."""
         try:
             return StartRecord(**known_fields(StartRecord, record.read(self.file(STARTED))))
-        except FileNotFoundError:
+        except (FileNotFoundError, *DAMAGE):
             return None
 
     def timeout_of(self, spec: JobSpec) -> float | None:
         """Seconds that the job may run: as last changed, or else as accepted."""
         try:
             timeout: float | None = record.read(self.file(TIMEOUT))["timeout"]
-        except FileNotFoundError:
+        except (FileNotFoundError, *DAMAGE):
             return spec.timeout
         return timeout
 
@@ -122,11 +122,15 @@ class JobDirectory:
         self.write(TIMEOUT, {"timeout": timeout})
 
     def read_exit(self) -> ExitRecord | None:
-        """The exit record, None before."""
+        """The exit record, None before. Where it is damaged, the job is lost."""
         try:
             return ExitRecord.from_json(record.read(self.file(EXIT)))
         except FileNotFoundError:
             return None
+        except DAMAGE:
+            written_ns = os.stat(self.file(EXIT)).st_mtime_ns
+            error = "the record of its end is damaged"
+            return ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=written_ns, error=error)
 
     def has_exit(self) -> bool:
         """Whether the exit record is there."""
@@ -243,7 +247,7 @@ class JobDirectory:
             return ()
         attempts = [Attempt(number=1, started_ns=started.started_ns)]
         if spec.restart:
-            with suppress(FileNotFoundError):  # it appears when the first attempt has ended
+            with suppress(FileNotFoundError, *DAMAGE):  # it appears when the first attempt has ended
                 attempts = [Attempt(**known_fields(Attempt, attempt)) for attempt in record.read(self.file(ATTEMPTS))]
         if ended and attempts[-1].ended_ns is None:
             attempts[-1] = replace(

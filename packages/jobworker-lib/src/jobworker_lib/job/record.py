@@ -8,6 +8,9 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading a damaged record raises: a crash of the host may leave it empty, or with other bytes."""
+
 _READ_BYTES = 64 << 10
 
 

@@ -11,6 +11,7 @@ from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host import tree
 from jobworker_lib.host.procfs import boot_id, boot_time_ns, descendants, processes_with_environment
 from jobworker_lib.job.directory import CONTROL_SOCKET, EXIT, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.job.record import DAMAGE
 from jobworker_lib.job.spec import DIRECTORY_VARIABLE, JOB_ID_VARIABLE
 from jobworker_lib.job.status import Reason, State
 
@@ -49,7 +50,7 @@ def may_be_resumed(directory: JobDirectory) -> bool:
         return False
     try:
         spec = directory.read_spec()
-    except (ValueError, KeyError, TypeError):  # damaged
+    except DAMAGE:
         return False
     return spec.request_id is not None and spec.created_ns > boot_time_ns()
 
@@ -104,7 +105,7 @@ def tell_end(directory: JobDirectory, record: ExitRecord) -> bool:
 def _owner_of(directory: JobDirectory) -> str:
     try:
         return directory.read_spec().owner
-    except (OSError, ValueError, KeyError, TypeError):  # damaged
+    except (OSError, *DAMAGE):
         return ""
 
 

@@ -6,7 +6,8 @@ import json
 import os
 from typing import Any
 
-from jobworker_lib.job.directory import EXIT, SPEC
+from jobworker_lib.job.directory import EXIT, SPEC, JobDirectory
+from jobworker_lib.job.record import DAMAGE
 from jobworker_lib.job.status import State
 from jobworker_lib.store.index_rows import Indexed
 
@@ -17,18 +18,16 @@ def ended(directory: str) -> Indexed | None:
     """What the index knows of an ended job; None for others. An error of any kind where a file can't be read."""
     try:
         record = _read_json(f"{directory}/{EXIT}")
+        state, ended_ns = State(record["state"]), record["ended_ns"]
     except FileNotFoundError:
         return None
+    except DAMAGE:
+        found = JobDirectory(directory).read_exit()
+        if found is None:
+            return None
+        state, ended_ns = found.state, found.ended_ns
     spec = _read_json(f"{directory}/{SPEC}")
-    return Indexed(
-        spec["id"],
-        spec["created_ns"],
-        spec["owner"],
-        spec["labels"],
-        spec["request_id"],
-        State(record["state"]),
-        record["ended_ns"],
-    )
+    return Indexed(spec["id"], spec["created_ns"], spec["owner"], spec["labels"], spec["request_id"], state, ended_ns)
 
 
 def disk_usage(directory: str) -> int:

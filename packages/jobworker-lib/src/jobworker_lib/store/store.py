@@ -8,10 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobworker_lib.errors import EngineError, JobNotFoundError, JobRunningError, StateDirectoryError
+from jobworker_lib.errors import EngineError, JobDamagedError, JobNotFoundError, JobRunningError, StateDirectoryError
 from jobworker_lib.events import log
 from jobworker_lib.job import status_json
 from jobworker_lib.job.directory import DIRECTORY_MODE, ExitRecord, JobDirectory
+from jobworker_lib.job.record import DAMAGE
 from jobworker_lib.job.status import JobStatus, State
 from jobworker_lib.queue import waiting_jobs
 from jobworker_lib.queue.acceptance import Acceptance
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _HIDDEN_NEW = ".new-"
 _HIDDEN_DELETED = ".deleted-"
 _LOCK_SECONDS = 10.0
+_LONGEST_PATH = 480
+"""SQLite takes no longer one for its files."""
 _LOCK_PAUSE_SECONDS = 0.001
 
 
@@ -82,12 +85,14 @@ class Store:
             return True
 
     def status(self, job_id: str) -> JobStatus:
-        """The job as it is now. JobNotFoundError where there is none."""
+        """The job as it is now. JobNotFoundError where there is none, JobDamagedError."""
         try:
             directory = self.directory(job_id)
             status = directory.status(None if directory.has_exit() else self.found_lost(directory))
         except FileNotFoundError:
             raise JobNotFoundError(job_id) from None
+        except DAMAGE:
+            raise JobDamagedError(job_id) from None
         if status.ended_at is not None:
             self.upkeep.note_end(job_id, status.ended_at)
         return status
@@ -134,6 +139,8 @@ class Store:
             except JobNotFoundError:
                 gone.append(job_id)
                 continue
+            except JobDamagedError:
+                continue  # there is nothing to tell of it
             if known is None and status.state.ended and self._is_recorded(job_id):
                 kept[job_id] = status_json.encode(status)
             if not query.states or status.state in query.states:
@@ -189,7 +196,7 @@ class Store:
     def _spec(self, job_id: str) -> JobSpec | None:
         """The spec of a job that the log tells of, wherever it is."""
         for place in self.places:
-            with suppress(OSError, ValueError, KeyError, TypeError):
+            with suppress(OSError, *DAMAGE):
                 return JobDirectory(os.path.join(place, job_id)).read_spec()
         return None
 
@@ -207,13 +214,15 @@ class Store:
     def _all_jobs(self) -> Iterator[Indexed]:
         for place in (self.jobs, self.deleted):
             for name in os.listdir(place):
-                with suppress(OSError, ValueError, KeyError, TypeError):  # deleted meanwhile, or damaged
+                with suppress(OSError, *DAMAGE):  # deleted meanwhile, or damaged
                     directory = JobDirectory(os.path.join(place, name))
                     ended = scan.ended(f"{place}/{name}")
                     yield ended or Indexed.of(directory.read_spec(), _state_before_its_end(directory))
 
     def _prepare(self) -> None:
         try:
+            if len(os.fsencode(os.path.realpath(self.path))) > _LONGEST_PATH:
+                raise StateDirectoryError(f"the path of the state directory has more than {_LONGEST_PATH} bytes")
             self.path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
             about = os.stat(self.path)
             if about.st_uid != os.geteuid():
