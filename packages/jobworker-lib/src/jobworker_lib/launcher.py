@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib.errors import EngineError
@@ -42,11 +43,13 @@ class Launcher:
     def _hand_over(self, directory: JobDirectory, lock: int, *, queued: bool) -> None:
         try:
             self._ask_until_taken(directory, lock)
-        except EngineError as error:
-            if not queued:
-                self._store.discard(directory)
-            elif directory.was_taken() and not directory.has_exit():
-                lost.fail(directory, waiting_jobs.failure(str(error)))
+        except (EngineError, OSError) as error:
+            if queued:
+                if directory.was_taken() and not directory.has_exit():
+                    lost.fail(directory, waiting_jobs.failure(str(error)))
+            elif isinstance(error, EngineError) or not directory.was_taken():
+                with suppress(EngineError, OSError):  # what can't be removed, for want of descriptors, is lost
+                    self._store.discard(directory)
             raise
 
     def _ask_until_taken(self, directory: JobDirectory, lock: int) -> None:
