@@ -24,7 +24,14 @@ from jobworker_cli.commands.stop import stop
 from jobworker_cli.commands.update import update
 from jobworker_cli.commands.wait import wait
 from jobworker_cli.errors import ClientError
-from jobworker_cli.terminal import OutputClosedError, print_line, report
+from jobworker_cli.terminal import (
+    OutputClosedError,
+    OutputFailedError,
+    hold_standard_descriptors,
+    print_line,
+    report,
+    say,
+)
 
 app = typer.Typer(
     name="jobworker-cli",
@@ -123,6 +130,7 @@ app.callback(help=_help(global_options))(global_options)
 
 def main() -> None:
     """Run the command line and exit."""
+    hold_standard_descriptors()
     # grpc writes lines of its own on the standard error; what matters of them is in our messages.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
@@ -130,5 +138,8 @@ def main() -> None:
     except ClientError as error:
         report(error)
         sys.exit(exit_status.of_error(error))
+    except OutputFailedError as error:
+        say(f"error: {error}")
+        sys.exit(exit_status.FAILED)
     except OutputClosedError:
         sys.exit(exit_status.OUTPUT_CLOSED)

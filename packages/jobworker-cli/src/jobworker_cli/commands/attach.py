@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,7 +75,7 @@ def _can_be_fed(job: Job) -> bool:
     """Whether the job takes input. Where it does not, nobody's is dropped without a word."""
     if job.stdin or job.tty:
         return True
-    if not sys.stdin.isatty():
+    if not os.isatty(0):
         raise NoInputError(
             f"job {job.id} takes no input: it was started without --stdin and --tty", "--no-stdin only watches"
         )

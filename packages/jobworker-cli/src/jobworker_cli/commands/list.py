@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import sys
 from typing import Annotated
 
 import typer
@@ -39,6 +39,6 @@ def list_jobs(
     if output:
         print_line(jobs_json(jobs))
         return
-    is_terminal = sys.stdout.isatty()
+    is_terminal = os.isatty(1)
     lines = for_terminal(jobs, shutil.get_terminal_size().columns) if is_terminal else for_pipe(jobs)
     print_line("\n".join(lines))
