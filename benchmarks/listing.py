@@ -59,7 +59,14 @@ def make_jobs(jobs: Path, count: int) -> None:
         )
         state = State.STOPPED if number % 1000 == 0 else State.EXITED
         reason = Reason.STOPPED if state is State.STOPPED else Reason.EXITED
-        ended = ExitRecord(state=state, reason=reason, ended_ns=created_ns + 500_000, exit_code=0)
+        ended = ExitRecord(
+            state=state,
+            reason=reason,
+            ended_ns=created_ns + 500_000,
+            exit_code=0,
+            output_bytes=len(_OUTPUT),
+            started_ns=created_ns,
+        )
         directory = str(jobs / job_id)
         os.mkdir(directory)
         _write(directory, SPEC, spec)

@@ -77,14 +77,25 @@ def test_spec(state_dir: Path, engine: Engine, sound: Job, content: bytes) -> No
         job.status()
 
 
+def test_exit_record_that_is_whole_but_wrong(state_dir: Path, engine: Engine, sound: Job) -> None:
+    job = ended(engine)
+    engine.close()
+    path = state_dir / "jobs" / job.id / "exit.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "reason": "none"}))
+    remove_index(state_dir)
+    with Engine(state_dir) as again:
+        found = {found.id: found.state for found in again.list().statuses}
+        assert found == {job.id: State.LOST, sound.id: State.EXITED}
+
+
 @damages
 def test_other_records(state_dir: Path, engine: Engine, content: bytes) -> None:
     job = engine.start(["false"], timeout=50.0, restart=RestartPolicy(max_restarts=1, backoff=0.01))
-    job.wait()
+    started_at = job.wait().started_at
     for name in ("started.json", "attempts.json", "timeout.json"):
         (state_dir / "jobs" / job.id / name).write_bytes(content)
     status = job.status()
-    assert (status.state, status.exit_code, status.timeout, status.started_at) == (State.EXITED, 1, 50.0, None)
+    assert (status.state, status.exit_code, status.timeout, status.started_at) == (State.EXITED, 1, 50.0, started_at)
 
 
 @pytest.mark.parametrize("content", [*DAMAGE[:3], b'{"running": "many"}', b'{"running": 0}'], ids=repr)

@@ -16,7 +16,7 @@ import fcntl
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from jobworker_lib.job import record
 from jobworker_lib.job.attempts import Attempt
@@ -69,13 +69,28 @@ class ExitRecord:
     error: str | None = None
     """Why the command could not be executed, or how the job was lost."""
     output_dropped_bytes: int = 0
-    """What the job wrote beyond the output limit at which it was stopped."""
+    """Output that was dropped to keep the limit, whatever it does at it."""
+    output_bytes: int | None = None
+    """Output that was captured. None: the record is not a shim's, and this and what follows must be looked up."""
+    started_ns: int | None = None
+    """The one of ``started.json``."""
+    timeout: float | None = None
+    """The timeout that held in the end."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The record that its JSON was made from."""
         known = known_fields(cls, value)
         return cls(**{**known, "state": State(value["state"]), "reason": Reason(value["reason"])})
+
+
+class _Known(NamedTuple):
+    """What can be told of a job only from what its supervisor writes."""
+
+    started_ns: int | None
+    timeout: float | None
+    output_bytes: int
+    output_dropped_bytes: int
 
 
 class JobDirectory:
@@ -208,10 +223,23 @@ class JobDirectory:
         """
         ended = self.read_exit() or lost
         spec = self.read_spec()
+        if ended is None or ended.output_bytes is None:
+            return self._status_of(spec, ended, self._look_up(spec, ended))
+        return self._status_of(spec, ended, ended)
+
+    def _look_up(self, spec: JobSpec, ended: ExitRecord | None) -> _Known:
         started = self.read_started()
+        return _Known(
+            started.started_ns if started else None,
+            self.timeout_of(spec),
+            recorded_bytes(self, in_segments=spec.output_limit is not None),
+            self._dropped_bytes(spec, ended),
+        )
+
+    def _status_of(self, spec: JobSpec, ended: ExitRecord | None, known: _Known | ExitRecord) -> JobStatus:
         if ended:
             state = ended.state
-        elif started:
+        elif known.started_ns is not None:
             state = State.RUNNING
         else:
             state = State.QUEUED if self.is_queued() else State.STARTING
@@ -222,10 +250,10 @@ class JobDirectory:
             owner=spec.owner,
             labels=spec.labels,
             limits=spec.limits,
-            timeout=self.timeout_of(spec),
+            timeout=known.timeout,
             state=state,
             created_ns=spec.created_ns,
-            started_at=utc_from_ns(started.started_ns) if started else None,
+            started_at=None if known.started_ns is None else utc_from_ns(known.started_ns),
             ended_at=utc_from_ns(ended.ended_ns) if ended else None,
             exit_code=ended.exit_code if ended else None,
             signal=ended.signal if ended else None,
@@ -233,19 +261,19 @@ class JobDirectory:
             error=ended.error if ended else None,
             stdin=spec.stdin,
             tty=spec.terminal is not None,
-            output_bytes=recorded_bytes(self, in_segments=spec.output_limit is not None),
+            output_bytes=known.output_bytes or 0,
             output_limit=spec.output_limit,
-            output_dropped_bytes=self._dropped_bytes(spec, ended),
+            output_dropped_bytes=known.output_dropped_bytes,
             priority=spec.priority,
             restart=spec.restart,
-            attempts=self._attempts(spec, started, ended),
+            attempts=self._attempts(spec, known.started_ns, ended),
         )
 
-    def _attempts(self, spec: JobSpec, started: StartRecord | None, ended: ExitRecord | None) -> tuple[Attempt, ...]:
+    def _attempts(self, spec: JobSpec, started_ns: int | None, ended: ExitRecord | None) -> tuple[Attempt, ...]:
         """The executions of the command; of the last one the end is told by the exit record."""
-        if started is None:
+        if started_ns is None:
             return ()
-        attempts = [Attempt(number=1, started_ns=started.started_ns)]
+        attempts = [Attempt(number=1, started_ns=started_ns)]
         if spec.restart:
             with suppress(FileNotFoundError, *DAMAGE):  # it appears when the first attempt has ended
                 attempts = [Attempt(**known_fields(Attempt, attempt)) for attempt in record.read(self.file(ATTEMPTS))]

@@ -33,7 +33,7 @@ def read(path: str) -> Any:
             data += more
     finally:
         os.close(descriptor)
-    return json.loads(data)
+    return _decode(data.decode())
 
 
 def _fields_of(record: Any) -> dict[str, Any]:
@@ -48,3 +48,4 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 _ENCODER = json.JSONEncoder(default=_fields_of)
 """Made once: json.dumps() makes one at each call."""
+_decode = json.JSONDecoder().decode

@@ -67,7 +67,8 @@ class JobLoop:
             self._attempts.end(self._ending.outcome)
             self._until(self._pause_is_over)
             self._finish_attempt()
-        return replace(self._ending.record(), output_dropped_bytes=self._writer.beyond_limit)
+        written = self._writer
+        return replace(self._ending.record(), output_bytes=written.size, output_dropped_bytes=written.dropped_bytes)
 
     def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

@@ -54,7 +54,7 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
             process = Spawned(spec, spec.terminal)
         except OSError as error:
             directory.give_back(STARTED)
-            return _failure(error, spec), False
+            return replace(_failure(error, spec), output_bytes=0, timeout=spec.timeout), False
         record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id(), directory=identity)
         directory.write(STARTED, record)
         _tell(directory, spec, EventType.STARTED, record.started_ns, State.RUNNING)
@@ -64,7 +64,8 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
         def output_truncated() -> None:
             _tell(directory, spec, EventType.OUTPUT_TRUNCATED, time.time_ns(), None)
 
-        return JobLoop(process, spec, writer, control, signals, attempts, output_truncated).run(), True
+        ended = JobLoop(process, spec, writer, control, signals, attempts, output_truncated).run()
+        return replace(ended, started_ns=record.started_ns, timeout=directory.timeout_of(spec)), True
 
 
 def _failure(error: OSError, spec: JobSpec) -> ExitRecord:

@@ -151,12 +151,12 @@ class Index:
         self._inode = _inode(self._path)
         db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            _set_journal_mode(db, "TRUNCATE" if is_network_filesystem(str(self._path)) else "WAL")
             db.execute("PRAGMA synchronous = OFF")
             db.execute("BEGIN IMMEDIATE")
             if not _is_current(db):
-                self._rebuild(db)
+                self._rebuild(db)  # before there is a write-ahead log, through which all of it would be written twice
             db.commit()
+            _set_journal_mode(db, "TRUNCATE" if is_network_filesystem(str(self._path)) else "WAL")
         except BaseException:
             db.close()
             raise

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
-FORMAT = f"3 {FIELDS}"
+FORMAT = f"4 {FIELDS}"
 
 TABLES = """
 CREATE TABLE about (format TEXT NOT NULL, boot_id TEXT NOT NULL, log_id TEXT NOT NULL, position INTEGER NOT NULL);

@@ -205,7 +205,9 @@ class Store:
             return self.status(job_id)
         if not os.path.exists(f"{self.jobs}/{job_id}"):
             raise JobNotFoundError(job_id)
-        return status_json.decode(known)
+        with suppress(*DAMAGE):  # it is what damaged records tell
+            return status_json.decode(known)
+        return self.status(job_id)
 
     def _is_recorded(self, job_id: str) -> bool:
         """Whether a job's end is on the disk, and so will never change."""
@@ -213,11 +215,9 @@ class Store:
 
     def _all_jobs(self) -> Iterator[Indexed]:
         for place in (self.jobs, self.deleted):
-            for name in os.listdir(place):
+            for name in sorted(os.listdir(place)):  # in the order in which the index has them, which fills faster
                 with suppress(OSError, *DAMAGE):  # deleted meanwhile, or damaged
-                    directory = JobDirectory(os.path.join(place, name))
-                    ended = scan.ended(f"{place}/{name}")
-                    yield ended or Indexed.of(directory.read_spec(), _state_before_its_end(directory))
+                    yield scan.ended(f"{place}/{name}") or _unended(JobDirectory(f"{place}/{name}"))
 
     def _prepare(self) -> None:
         try:
@@ -247,13 +247,14 @@ class Store:
         os.makedirs(self.deleted, DIRECTORY_MODE, exist_ok=True)
 
 
-def _state_before_its_end(directory: JobDirectory) -> State:
+def _unended(directory: JobDirectory) -> Indexed:
     """What a new index knows of a job: it counts as started already where somebody holds the lock to start it."""
+    spec = directory.read_spec()
     lock = waiting_jobs.take(directory)
     if lock is None:
-        return State.STARTING
+        return Indexed.of(spec, State.STARTING)
     os.close(lock)
-    return State.QUEUED
+    return Indexed.of(spec, State.QUEUED)
 
 
 def _wait_for_lock(directory: JobDirectory) -> int:
