@@ -133,6 +133,9 @@ class Engine:
     ) -> Page[Job]:
         """Jobs, the newest first: all, or a page of ``limit``. Conditions are joined by and.
 
+        A page that is not the last may have fewer jobs, even none: where it is asked for several labels that many jobs
+        have, but few have together, it ends before that takes long.
+
         Raises:
             InvalidArgumentError: an argument can't be used.
         """

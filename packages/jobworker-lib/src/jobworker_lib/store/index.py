@@ -77,8 +77,8 @@ class Index:
             except (sqlite3.Error, OSError) as error:
                 raise EngineError(f"the index {self._path} can't be used: {error}") from error
 
-    def find(self, query: Query) -> tuple[list[Row], bool]:
-        """The jobs that a query finds, the newest first, and whether there are more than its limit."""
+    def find(self, query: Query) -> tuple[list[Row], tuple[int, str] | None]:
+        """The jobs that a query finds, the newest first; where there may be more, where to go on."""
         return self.transact(lambda db: index_schema.find(db, query))
 
     def untold(self) -> list[tuple[str, State]]:

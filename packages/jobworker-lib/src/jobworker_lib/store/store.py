@@ -126,12 +126,13 @@ class Store:
         return None
 
     def find(self, query: Query) -> tuple[list[JobStatus], tuple[int, str] | None]:
-        """The jobs that a query finds, the newest first; where there are more, creation time and id of the last one.
+        """The jobs that a query finds, the newest first; where there may be more, creation time and id to go on before.
 
-        There may be fewer than the query's limit although there are more: those that just changed or were deleted.
+        There may be fewer than the query's limit although there are more: some just changed or were deleted, or it took
+        too long to find as many.
         """
         self.upkeep.look()
-        rows, has_more = self.index.find(query)
+        rows, more = self.index.find(query)
         found, kept, gone = list[JobStatus](), dict[str, str](), list[str]()
         for _, job_id, known in rows:
             try:
@@ -149,7 +150,7 @@ class Store:
             self.upkeep.forget(gone)
         if kept:
             self.index.transact(lambda db: index_rows.keep_statuses(db, kept))
-        return found, rows[-1][:2] if has_more else None
+        return found, more
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job. JobNotFoundError, JobRunningError."""
