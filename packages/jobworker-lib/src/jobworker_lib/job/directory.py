@@ -276,7 +276,8 @@ class JobDirectory:
         attempts = [Attempt(number=1, started_ns=started_ns)]
         if spec.restart:
             with suppress(FileNotFoundError, *DAMAGE):  # it appears when the first attempt has ended
-                attempts = [Attempt(**known_fields(Attempt, attempt)) for attempt in record.read(self.file(ATTEMPTS))]
+                known = [Attempt(**known_fields(Attempt, attempt)) for attempt in record.read(self.file(ATTEMPTS))]
+                attempts = known or attempts
         if ended and attempts[-1].ended_ns is None:
             attempts[-1] = replace(
                 attempts[-1],
