@@ -41,6 +41,7 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.ClientError]] = {
 
 _HINTS: dict[type[errors.ClientError], str] = {
     errors.JobNotFoundError: "`jobworker-cli list --all-owners` shows the jobs",
+    errors.JobNotRunningError: "`jobworker-cli status ID` tells how it ended",
     errors.JobRunningError: "`jobworker-cli stop ID` stops it",
     errors.QuotaExceededError: "try again when one has ended; `jobworker-cli list` shows yours",
     errors.NoInputError: "`jobworker-cli attach --no-stdin ID` only watches",

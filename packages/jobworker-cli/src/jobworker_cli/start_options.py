@@ -5,10 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from jobworker_cli import options
+from jobworker_cli.errors import CommandNotFoundError
 from jobworker_cli.models import OutputLimit, RestartPolicy, TerminalSize
+
+if TYPE_CHECKING:
+    from jobworker_cli.client import Client
+    from jobworker_cli.models import Job
 
 
 class StartOptions(TypedDict):
@@ -24,6 +29,16 @@ class StartOptions(TypedDict):
     priority: int
     start_deadline: float | None
     output_limit: OutputLimit | None
+
+
+def start_job(client: Client, command: list[str], starting: StartOptions) -> Job:
+    """Start the job that the command line asks for."""
+    try:
+        return client.start(command, **starting)
+    except CommandNotFoundError as error:
+        if command[0].split() != command[:1]:
+            error.hint = "there is no shell: give the command and its arguments apart, or run sh -c '...'"
+        raise
 
 
 def takes_start_options(command: Callable[..., None]) -> Callable[..., None]:

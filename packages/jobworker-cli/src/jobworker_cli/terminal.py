@@ -47,6 +47,15 @@ def print_line(text: str) -> None:
     write(_STDOUT, f"{text}\n".encode(encoding, "backslashreplace"))
 
 
+def printable(text: str, otherwise: str) -> str:
+    """``text`` where the encoding of the standard output has it."""
+    try:
+        text.encode(sys.stdout.encoding if sys.stdout else "ascii")
+    except UnicodeEncodeError:
+        return otherwise
+    return text
+
+
 def write_output(chunks: Iterable[Chunk], *, all_to_stdout: bool = False) -> None:
     """Write a job's output unchanged, its stdout to the standard output and its stderr to the standard error.
 

@@ -28,7 +28,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.command()
+@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def _command(
     listen: Annotated[
         str | None,

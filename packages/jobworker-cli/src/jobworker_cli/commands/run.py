@@ -11,7 +11,7 @@ from jobworker_cli import exit_status, options, session
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, OutputInterruptedError
 from jobworker_cli.models import JobState
-from jobworker_cli.start_options import StartOptions, takes_start_options
+from jobworker_cli.start_options import StartOptions, start_job, takes_start_options
 from jobworker_cli.stop_on_signal import StopOnSignal
 from jobworker_cli.terminal import OutputClosedError, OutputFailedError, report, say, write_output
 
@@ -48,7 +48,7 @@ def run(
     feed = starting["stdin"] or (tty and os.isatty(0))
     with connect(context.obj) as client, StopOnSignal(client) as stopper:
         try:
-            job = client.start(command, **starting)
+            job = start_job(client, command, starting)
         except ClientError as error:
             report(error)
             raise typer.Exit(exit_status.of_failed_start(error)) from None
