@@ -56,6 +56,7 @@ class Acceptance:
         if known is not None:
             os.close(lock)
             shutil.rmtree(hidden.path)
+            self._store.upkeep.find(known)
             return known
         directory = JobDirectory(os.path.join(self._store.jobs, spec.id))
         if directory.is_queued():

@@ -106,6 +106,11 @@ class Upkeep:
                 return [(job_id, State.RUNNING, None)]
         return []
 
+    def find(self, job_id: str) -> None:
+        """Bring a job to light that was told of, and whose maker died before it was shown."""
+        if not os.path.exists(os.path.join(self._store.jobs, job_id)):
+            self._look_for(job_id)
+
     def put_back(self, db: sqlite3.Connection, job_id: str) -> None:
         """Note that a job waits still that was about to be started: who was about to has died, or could not.
 
