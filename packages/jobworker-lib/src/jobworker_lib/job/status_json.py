@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Callable
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -32,13 +32,20 @@ _OF_SPEC = (
     "id", "argv", "cwd", "owner", "labels", "limits", "created_ns", "stdin", "terminal", "output_limit", "priority",
 )  # fmt: skip
 
-_encode = json.JSONEncoder(default=datetime.isoformat, separators=(",", ":")).encode
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # asdict() would copy all of it
+
+
+_encode = json.JSONEncoder(default=_plain, separators=(",", ":")).encode
 """Made once: json.dumps() makes an encoder at each call."""
 
 
 def encode(value: JobStatus) -> str:
     """All of it as text."""
-    return _encode(asdict(value))
+    return _encode(value)
 
 
 def encode_records(spec: dict[str, Any], ended: dict[str, Any]) -> str | None:

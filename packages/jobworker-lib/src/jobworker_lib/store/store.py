@@ -135,15 +135,18 @@ class Store:
         rows, more = self.index.find(query)
         found, kept, gone = list[JobStatus](), dict[str, str](), list[str]()
         for _, job_id, known in rows:
+            text = known or self._told_by_records(job_id)
             try:
-                status = self._status_of_row(job_id, known)
+                status = self._status_of_row(job_id, text)
             except JobNotFoundError:
                 gone.append(job_id)
                 continue
             except JobDamagedError:
                 continue  # there is nothing to tell of it
-            if known is None and status.state.ended and self._is_recorded(job_id):
-                kept[job_id] = status_json.encode(status)
+            if known is None and status.ended_at is not None:
+                self.upkeep.note_end(job_id, status.ended_at)
+                if text or self._is_recorded(job_id):
+                    kept[job_id] = text or status_json.encode(status)
             if not query.states or status.state in query.states:
                 found.append(status)
         if gone:
@@ -209,6 +212,13 @@ class Store:
         with suppress(*DAMAGE):  # it is what damaged records tell
             return status_json.decode(known)
         return self.status(job_id)
+
+    def _told_by_records(self, job_id: str) -> str | None:
+        """What the index may keep of a job, where it has ended and its records tell all of it."""
+        with suppress(OSError, *DAMAGE):
+            ended = scan.ended(f"{self.jobs}/{job_id}")
+            return ended and ended.status
+        return None
 
     def _is_recorded(self, job_id: str) -> bool:
         """Whether a job's end is on the disk, and so will never change."""
