@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import uuid
@@ -140,6 +141,44 @@ def test_a_pipe_that_is_closed_ends_logs_quietly(cli: Cli) -> None:
         assert logs.wait(PATIENCE_SECONDS) == 128 + signal.SIGPIPE
     assert cli("status", job_id).out == "running"
     cli("stop", "--force", job_id)
+
+
+def redirected(cli: Cli, redirection: str, *arguments: object) -> tuple[int, str]:
+    """Exit status and standard error of a command whose descriptors a shell has redirected."""
+    process = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *cli.command(*arguments)],
+        env=cli.environment(),
+        stdin=subprocess.PIPE,
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    return process.returncode, process.stderr.decode()
+
+
+def test_a_standard_input_that_is_closed_is_at_its_end(cli: Cli) -> None:
+    assert redirected(cli, "<&-", "run", "--stdin", "cat") == (0, "")
+    assert redirected(cli, "<&-", "run", "--tty", "true") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "problem"), [(">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")]
+)
+def test_a_standard_output_that_can_not_be_written_to_is_told(cli: Cli, redirection: str, problem: str) -> None:
+    told = f"error: the standard output can't be written to: {problem}"
+    for command in (["list"], ["logs", cli.start(["echo", "hi"])]):
+        assert redirected(cli, redirection, *command) == (1, f"{told}\n")
+    status, err = redirected(cli, redirection, "run", "--", *sh("while :; do echo line; done"))
+    assert (status, err) == (128 + signal.SIGTERM, f"{told}; the job is stopped\n")
+
+
+def test_a_standard_output_that_does_not_block_is_waited_for(cli: Cli) -> None:
+    job_id = cli.start(["seq", "200000"])
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    with open(reading, "rb") as shown, cli.running("logs", job_id, stdout=writing):
+        os.close(writing)
+        os.set_blocking(reading, True)
+        assert shown.read().count(b"\n") == 200000
 
 
 @pytest.fixture

@@ -242,6 +242,7 @@ _REASONS: dict[type[Exception], str] = {
     lib.IsolationError: "ISOLATION_NOT_AVAILABLE",
     lib.QuotaExceededError: "QUOTA_EXCEEDED",
     lib.CommandNotFoundError: "COMMAND_NOT_FOUND",
+    lib.StartLostError: "START_LOST",
     lib.CommandNotExecutableError: "COMMAND_NOT_EXECUTABLE",
     lib.WorkingDirectoryError: "BAD_WORKING_DIRECTORY",
     lib.ArgumentsTooLongError: "ARGUMENTS_TOO_LONG",
@@ -421,7 +422,7 @@ class AsyncioSubject:
         return self._run(now())
 
     def watch(self, cursor: str) -> Iterator[Happening]:
-        async def begin() -> tuple[lib.watch.AsyncWatch, AsyncIterator[lib.Event]]:
+        async def begin() -> tuple[lib.events.watch.AsyncWatch, AsyncIterator[lib.Event]]:
             watch = self._engine.watch(cursor)
             return watch, aiter(watch)
 

@@ -193,7 +193,7 @@ def test_reaches_many_readers_at_their_own_pace(subject: Subject) -> None:
 
 
 def test_reader_that_joins_late_gets_all(subject: Subject) -> None:
-    job_id = subject.start(sh("printf one; printf two >&2; sleep 1000"))
+    job_id = subject.start(sh("printf one; printf two >&2; exec sleep 1000"))
     follow_until(subject, job_id, b"two")
     late = subject.output(job_id)
     assert {next(late).data, next(late).data} == {b"one", b"two"}

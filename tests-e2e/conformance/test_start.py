@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from conformance.jobs import SLEEPER, output_of, python, refused, sh
-from conformance.processes import command_line, job_processes, wait_until
+from conformance.processes import PATIENCE_SECONDS, command_line, job_processes, wait_until
 from conformance.subjects import Subject
+from lib_testing import kill, shim_of
 
 
 def test_returns_when_the_command_has_been_executed(subject: Subject) -> None:
@@ -159,7 +161,8 @@ def test_refuses_a_negative_timeout(subject: Subject) -> None:
 def test_environment_is_clean(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_PROGRAM", "x")
     job_id, variables = _environment(subject, None)
-    assert variables.keys() == {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "JOBWORKER_JOB_ID"}
+    ours = {"JOBWORKER_JOB_ID", "JOBWORKER_JOB_DIRECTORY"}
+    assert variables.keys() == {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", *ours}
     assert variables["JOBWORKER_JOB_ID"] == job_id
 
 
@@ -167,7 +170,8 @@ def test_environment_is_added_to(subject: Subject) -> None:
     given = {"EMPTY": "", "NAME": "été\n=", "HOME": "/elsewhere"}
     _, clean = _environment(subject, None)
     job_id, variables = _environment(subject, given)
-    assert variables == {**clean, **given, "JOBWORKER_JOB_ID": job_id}
+    ours = {"JOBWORKER_JOB_ID": job_id, "JOBWORKER_JOB_DIRECTORY": variables["JOBWORKER_JOB_DIRECTORY"]}
+    assert variables == {**clean, **given, **ours}
 
 
 def test_command_is_looked_up_in_the_path_of_the_job(subject: Subject, tmp_path: Path) -> None:
@@ -239,3 +243,17 @@ def test_many_at_once(subject: Subject) -> None:
     with ThreadPoolExecutor(8) as pool:
         started = list(pool.map(lambda number: subject.start(sh("exit $1", number)), range(24)))
     assert [subject.wait(job_id).exit_code for job_id in started] == list(range(24))
+
+
+def test_that_was_lost_is_told_as_such(subject: Subject) -> None:
+    """Its shim is killed before it has recorded the start: as if so, for a record is taken away."""
+    job_id = subject.start(SLEEPER, request_id="once")
+    directory = subject.state_dir / "jobs" / job_id
+    main_process = int(json.loads((directory / "started.json").read_text())["pid"])
+    kill(shim_of(job_id, main_process))
+    assert subject.wait(job_id, PATIENCE_SECONDS).state == "lost"
+    (directory / "started.json").unlink()
+    with refused("START_LOST") as caught:
+        subject.start(SLEEPER, request_id="once")
+    assert caught.value.job_id == job_id
+    assert len(subject.list().statuses) == 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from conformance.processes import wait_until
-from jobworker_lib import Engine, Job, JobNotRunningError, StartError, State
+from jobworker_lib import Engine, Job, JobNotRunningError, StartError, StartLostError, State
 
 LABEL = "kind"
 REQUEST = "request"
@@ -90,6 +90,8 @@ def start(engine: Engine, kind: Kind, runs: Path, owner: str | None = None) -> J
     """Start a job under the one request id; where its command can't be executed, the job that is kept of it."""
     try:
         return engine.start(kind.argv(runs), labels={LABEL: kind.name}, request_id=REQUEST, owner=owner)
+    except StartLostError as error:
+        return engine.get(error.job_id)
     except StartError as error:
         assert kind.state is State.FAILED
         return engine.get(error.job_id)

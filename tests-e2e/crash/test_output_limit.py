@@ -12,7 +12,7 @@ from crash.jobs import Life, greet
 from crash.processes import SHIM, named
 from crash.steps import each_step, turns
 from crash.strace import KILL, Step, at_step, steps_in, watching
-from jobworker_lib import Engine, EngineError, Gap, Job, OutputLimit, State
+from jobworker_lib import Engine, Gap, Job, OutputLimit, StartLostError, State
 
 BLOCKS = 24
 WHOLE = b"".join(b"%08191d\n" % number for number in range(BLOCKS))
@@ -45,7 +45,7 @@ def test_shim_of_a_job_with_an_output_limit(limit: OutputLimit, turn: int, new_l
             greet(engine, life)
             shim = named(SHIM, life.state_dir)
             strike = at_step(shim, step, KILL, life.log) if step else watching(shim, life.log, calls=CALLS)
-            with strike, suppress(EngineError):
+            with strike, suppress(StartLostError):
                 job = engine.start(["sh", "-c", SCRIPT], output_limit=limit, request_id="the one")
                 wait_until(lambda: job.status().state.ended, "the job's end")
             for job in engine.list():

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _EVERY_SECONDS = 0.5
-_WARM_UP_SECONDS = 60.0
+_WARM_UP_SECONDS = 120.0
+"""Until then a server fills what is bounded: SQLite's cache, and the C library's heaps of its threads."""
 _SHORTEST_TREND_SECONDS = 60.0
 
 

@@ -33,9 +33,8 @@ _PAUSES = {SHIM: 1.5, "client": 3.0, KEEPER: 5.0, FORK_SERVER: 12.0, "server": 4
 """Seconds between two kills, on average."""
 _MORE_DESCRIPTORS = 12
 """That an idle server may have in the end: of its database, fork server, events, and of what gRPC keeps."""
-_MOST_GROWTH_KIB = 2048
-_SHIM_DIED = "the shim died while it started job"
-"""The one fault of the server that killing shims must lead to: whether the command was executed nobody can tell."""
+_MOST_GROWTH_KIB = 1024
+"""A minute, of a warm server; what was seen is a quarter, less with each minute."""
 
 
 class Soak:
@@ -173,7 +172,7 @@ def main() -> None:
         soak.close()
     found = verdict.judge(soak.state_dir, soak.reports, arguments.seed, soak.killer.victims)
     log = soak.log.read_text()
-    faults = [line for line in log.splitlines() if "Traceback" in line and _SHIM_DIED not in line]
+    faults = [line for line in log.splitlines() if "Traceback" in line]
     found.expect(not faults, f"there are {len(faults)} tracebacks in the server's log")
     first, last = soak.descriptors
     found.expect(last <= first + _MORE_DESCRIPTORS, f"the idle server had {first} descriptors, and has {last}")

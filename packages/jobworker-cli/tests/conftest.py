@@ -74,12 +74,12 @@ def spawn(environment: dict[str, str], server: ScriptedServer) -> Iterator[Spawn
     """Start the command line with pipes, and end it with the test."""
     started = []
 
-    def popen(*arguments: str) -> subprocess.Popen[bytes]:
+    def popen(*arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             command_line(*arguments),
             env=environment | {"JOBWORKER_SERVER": server.address},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
         )
         started.append(process)
         return process

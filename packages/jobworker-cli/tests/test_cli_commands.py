@@ -29,6 +29,17 @@ def test_help_is_fast_and_fits(cli: Cli, command: list[str]) -> None:
     assert max(map(len, shown.stdout.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [("run", "COMMAND [ARG ...]"), ("status", "ID"), ("signal", "ID SIGNAL"), ("events", "[ID ...]"), ("list", "")],
+)
+def test_help_shows_the_arguments_and_an_example_on_a_line(cli: Cli, command: str, arguments: str) -> None:
+    lines = cli(command, "--help").stdout.splitlines()
+    assert lines[0] == f"Usage: jobworker-cli {command} [OPTIONS] {arguments}".rstrip()
+    assert any(line.startswith(f"      jobworker-cli {command} ") for line in lines)
+    assert (["  ID" in line[:4] for line in lines].count(True) == 1) == ("ID" in arguments.split()[:1])
+
+
 def test_help_imports_neither_grpc_nor_rich() -> None:
     code = "import sys, jobworker_cli.main; print([m for m in ('grpc', 'rich', 'yaml', 'google') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
@@ -265,6 +276,15 @@ def test_run_of_what_can_not_be_started(cli: Cli, server: ScriptedServer, reason
     server.service.answers["Start"] = refusal("FAILED_PRECONDITION", reason, "why")
     assert cli("run", "x").returncode == status
     assert cli("start", "x").returncode == 1
+
+
+@pytest.mark.parametrize("command", ["run", "start"])
+def test_a_command_line_in_one_argument_is_told_that_there_is_no_shell(
+    cli: Cli, server: ScriptedServer, command: str
+) -> None:
+    server.service.answers["Start"] = refusal("FAILED_PRECONDITION", "COMMAND_NOT_FOUND", "why")
+    assert "hint: there is no shell: give the command and its arguments apart" in cli(command, "ls -l").stderr
+    assert "hint" not in cli(command, "ls", "-l x").stderr
 
 
 def test_run_exits_as_the_job_did(cli: Cli, server: ScriptedServer) -> None:

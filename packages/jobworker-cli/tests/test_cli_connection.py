@@ -65,6 +65,12 @@ def test_a_file_is_missing(cli: Cli, role: str) -> None:
     assert f"gone.pem does not exist (from --{role})" in refused.stderr
 
 
+def test_a_client_without_a_certificate_is_told_how_to_get_one(cli: Cli) -> None:
+    refused = cli("--name", "ann", "list")
+    assert refused.returncode == 2
+    assert "hint: `jobworker-pki issue --role ROLE --name ann` makes one" in refused.stderr
+
+
 @pytest.mark.parametrize("role", ["ca", "cert", "key"])
 @pytest.mark.usefixtures("server")
 def test_a_file_is_no_certificate(cli: Cli, tmp_path: Path, role: str) -> None:

@@ -40,6 +40,7 @@ def test_of_error(error: errors.ClientError, status: int) -> None:
         (errors.CommandNotFoundError("x"), 127),
         (errors.StartFailedError("x"), 126),
         (errors.RefusedError("x"), 1),
+        (errors.StartLostError("x"), 125),
         (errors.NoAnswerError("x"), 5),
     ],
 )

@@ -203,6 +203,19 @@ def test_table_for_a_terminal_fits() -> None:
     ]
 
 
+@pytest.mark.parametrize("cut_mark", ["…", "~"])
+def test_table_for_a_narrow_terminal_fits(cut_mark: str) -> None:
+    jobs = [
+        replace(JOB, owner="full"),
+        replace(
+            JOB, owner="full", state=JobState.EXITED, exit_code=3, reason=Reason.EXITED, argv=("make", "everything")
+        ),
+    ]
+    lines = list(for_terminal(jobs, 40, CREATED + timedelta(minutes=3), cut_mark=cut_mark))
+    assert [width(line) <= 40 for line in lines] == [True] * 3
+    assert lines[2].split() == ["3f2a91c0", "exited", cut_mark, "full", "3m", "make", f"ev{cut_mark}"]
+
+
 def test_short_ids_stay_apart() -> None:
     jobs = [JOB, replace(JOB, id="3f2a91c0-0001" + JOB.id[13:])]
     ids = [line.split()[0] for line in for_terminal(jobs, 80, CREATED)][1:]

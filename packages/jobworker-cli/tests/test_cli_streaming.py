@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import threading
 import uuid
@@ -90,6 +92,23 @@ def test_a_second_ctrl_c_kills_the_job(live: LiveJob, spawn: Spawn, server: Scri
     assert asked.wait(TIMEOUT_SECONDS)
     process.send_signal(signal.SIGINT)
     assert process.wait(TIMEOUT_SECONDS) == 128 + 9
+
+
+def test_at_a_terminal_a_stop_that_takes_long_is_told(live: LiveJob, spawn: Spawn, server: ScriptedServer) -> None:
+    def slow_stop(*_: Any) -> api.StopResponse:
+        live.stopped.wait(TIMEOUT_SECONDS)
+        return api.StopResponse(job=server.service.jobs[0])
+
+    server.service.answers["Stop"] = slow_stop
+    terminal, remote = pty.openpty()
+    with open(terminal, "rb", buffering=0) as shown:
+        process = spawn("run", "x", stderr=remote)
+        os.close(remote)
+        first_line(process)
+        process.send_signal(signal.SIGINT)
+        assert shown.read(4096) == b"waiting for the job to end; another Ctrl-C kills it\r\n"
+        live.end(15)
+        assert process.wait(TIMEOUT_SECONDS) == 128 + 15
 
 
 @pytest.mark.usefixtures("live")

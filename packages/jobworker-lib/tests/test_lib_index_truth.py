@@ -6,7 +6,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -32,19 +31,19 @@ def live(store: Store, up_to: str) -> None:
     """A job whose engine and shim die after a step; whose lock is free then, as the kernel sees to it."""
     spec = JobSpec.make(["true"], owner="ann", labels={"team": "a"})
     last = STEPS.index(up_to)
-    hidden = JobDirectory(store.new / spec.id)
+    hidden = JobDirectory(os.path.join(store.new, spec.id))
     os.mkdir(hidden.path, 0o700)
-    hidden.write(SPEC, spec.to_json())
+    hidden.write(SPEC, spec)
     lock = hidden.try_lock()
     assert lock is not None
-    directory = JobDirectory(store.jobs / spec.id)
+    directory = JobDirectory(os.path.join(store.jobs, spec.id))
     steps: tuple[Callable[[], object], ...] = (
         lambda: None,
         lambda: tell_of(store, spec, EventType.CREATED, spec.created_ns, State.STARTING),
         lambda: os.rename(hidden.path, directory.path),
-        lambda: directory.write(STARTED, asdict(StartRecord(started_ns=spec.created_ns + 1, pid=1))),
+        lambda: directory.write(STARTED, StartRecord(started_ns=spec.created_ns + 1, pid=1)),
         lambda: tell_of(store, spec, EventType.STARTED, spec.created_ns + 1, State.RUNNING),
-        lambda: directory.write(EXIT, asdict(end_of(spec))),
+        lambda: directory.write(EXIT, end_of(spec)),
         lambda: tell_of(store, spec, EventType.ENDED, spec.created_ns + 2, State.EXITED),
     )
     for step in steps[: last + 1]:
@@ -62,7 +61,7 @@ def tell_of(store: Store, spec: JobSpec, event_type: EventType, time_ns: int, st
 
 def remove_by_hand(store: Store) -> None:
     for name in sorted(os.listdir(store.jobs))[:1]:
-        shutil.rmtree(store.jobs / name)
+        shutil.rmtree(os.path.join(store.jobs, name))
 
 
 def delete(store: Store) -> None:
@@ -73,8 +72,8 @@ def delete(store: Store) -> None:
 def delete_by_half(store: Store) -> None:
     """Whoever deletes a job dies when it has moved it away."""
     for name in sorted(os.listdir(store.jobs))[:1]:
-        if JobDirectory(store.jobs / name).has_exit():
-            os.rename(store.jobs / name, store.deleted / name)
+        if JobDirectory(os.path.join(store.jobs, name)).has_exit():
+            os.rename(os.path.join(store.jobs, name), os.path.join(store.deleted, name))
 
 
 def lose_index(store: Store) -> None:
@@ -113,7 +112,7 @@ def test_lists_and_events_tell_what_the_directories_tell(
             live(store, step)
         else:
             step(store)
-    for path in store.new.iterdir():
+    for path in os.scandir(store.new):
         os.utime(path, times=(0, 0))
     store.index.close()
 
@@ -123,7 +122,7 @@ def test_lists_and_events_tell_what_the_directories_tell(
     statuses, _ = store.find(Query())
     there = sorted(os.listdir(store.jobs))
     assert sorted(status.id for status in statuses) == there
-    assert statuses == [JobDirectory(store.jobs / status.id).status() for status in statuses]
+    assert statuses == [JobDirectory(os.path.join(store.jobs, status.id)).status() for status in statuses]
     assert all(status.state.ended for status in statuses), "nobody supervises any of them"
     by_label, _ = store.find(Query(labels={"team": "a"}, states=frozenset([State.EXITED, State.LOST])))
     assert by_label == statuses

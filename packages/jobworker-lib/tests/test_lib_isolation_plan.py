@@ -15,6 +15,7 @@ from escape_attempts import ESCAPES
 from jobworker_lib import InvalidArgumentError, Isolation
 from jobworker_lib.isolation import capabilities, landlock, mount_plan, system_calls, users
 from jobworker_lib.isolation.mountinfo import Mount, aliases
+from jobworker_lib.job.record import to_bytes
 from jobworker_lib.job.spec import JobSpec
 
 
@@ -59,7 +60,7 @@ def test_a_spec_is_the_same_after_json() -> None:
     assert spec.isolation is not None
     assert spec.isolation.writable == ("/srv/data",)
     assert spec.isolation.kept_capabilities == ("CAP_CHOWN", "CAP_NET_RAW")
-    assert JobSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert JobSpec.from_json(json.loads(to_bytes(spec))) == spec
 
 
 def test_environment_is_that_of_the_user() -> None:

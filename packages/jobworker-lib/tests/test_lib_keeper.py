@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 import time
@@ -65,7 +66,7 @@ def dying(source, target):
         os._exit(0)
     rename(source, target)
 os.rename = dying
-Engine(sys.argv[1]).start(["echo", "shown"])
+Engine(sys.argv[1]).start(["echo", "shown"], request_id=sys.argv[2] or None)
 """
 
 
@@ -258,7 +259,7 @@ def test_queue_is_kept_over_a_reboot(state_dir: Path) -> None:
 def test_job_whose_starter_died_before_it_was_shown_waits_still(state_dir: Path) -> None:
     with Engine(state_dir, bounds=ONE) as engine:
         first = engine.start(SLEEPER)
-        with program(_DIES_BEFORE_ITS_JOB_IS_SHOWN, state_dir) as starter:
+        with program(_DIES_BEFORE_ITS_JOB_IS_SHOWN, state_dir, "") as starter:
             finish(starter)
         wait_until(lambda: len(engine.list(state="queued")) == 1, "the job")
         (job,) = engine.list(state="queued")
@@ -282,6 +283,17 @@ def test_cut_off_start_with_a_request_id_is_resumed_by_who_looks(state_dir: Path
         assert job.wait(PATIENCE_SECONDS).exit_code == 0
         assert [found.id for found in engine.list()] == [job.id]
     assert (tmp_path / "ran").read_text() == "ran\n"
+
+
+def test_repeated_start_finds_the_job_that_was_not_shown_yet(state_dir: Path) -> None:
+    with program(_DIES_BEFORE_ITS_JOB_IS_SHOWN, state_dir, "request") as starter:
+        finish(starter)
+    (hidden,) = (state_dir / "new").iterdir()
+    with Engine(state_dir) as engine:
+        job = engine.start(["echo", "shown"], request_id="request")
+        assert job.id == hidden.name
+        assert (job.wait(PATIENCE_SECONDS).exit_code, [chunk.data for chunk in job.output()]) == (0, [b"shown\n"])
+        assert not os.listdir(state_dir / "new")
 
 
 def test_cut_off_start_without_a_request_id_is_lost(state_dir: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobworker_lib import Engine, Job, JobStatus, State
-from lib_testing import SLEEPER, job_processes, kill, sh, shim_of, wait_until
+from lib_testing import SLEEPER, fork_servers, job_processes, kill, sh, shim_of, wait_until
 
 
 @pytest.fixture
@@ -56,6 +56,42 @@ def test_restart_of_the_host_is_told_from_a_killed_supervisor(state_dir: Path, e
         assert innocent.poll() is None
         innocent.kill()
     assert job.status().state is State.RUNNING, "nor is anything else looked for that could be of the time before"
+
+
+def test_copy_beside_the_original_leaves_its_processes_alone(state_dir: Path, engine: Engine, tmp_path: Path) -> None:
+    job = ready(engine)
+    copy = tmp_path / "copy"
+    copy_changed(state_dir, copy, job)
+    status = only_status(copy)
+    assert (status.state, status.error) == (State.LOST, "this is a copy of its directory, made before it had ended")
+    assert job_processes(job.id)
+    assert job.status().state is State.RUNNING
+    assert job.stop().state is State.STOPPED
+
+
+def test_copy_without_a_start_record_leaves_them_alone_too(state_dir: Path, engine: Engine, tmp_path: Path) -> None:
+    """So it is where a job is started while its directory is copied, file by file."""
+    job = ready(engine)
+    copy = tmp_path / "copy"
+    copy_changed(state_dir, copy, job)
+    (copy / "jobs" / job.id / "started.json").unlink()
+    assert only_status(copy).state is State.LOST
+    assert job_processes(job.id)
+    assert job.stop().state is State.STOPPED
+
+
+def test_moved_directory_is_none_of_a_copy(state_dir: Path, tmp_path: Path) -> None:
+    """What a killed shim and fork server left is found by whoever opens the directory, under whatever name."""
+    moved = tmp_path / "moved"
+    with Engine(state_dir) as engine:
+        job = ready(engine)
+        for process in (*fork_servers(state_dir), shim_of(job.id, main_process(state_dir, job))):
+            kill(process)
+        assert job_processes(job.id)
+    state_dir.rename(moved)
+    status = only_status(moved)
+    assert (status.state, status.error) == (State.LOST, "its supervisor was killed")
+    assert not job_processes(job.id)
 
 
 def test_pid_of_another_process_is_never_signalled(state_dir: Path, engine: Engine) -> None:

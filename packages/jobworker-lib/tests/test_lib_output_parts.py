@@ -222,7 +222,7 @@ def test_last_lines_and_times_are_found_without_reading_the_rest(tmp_path: Path)
     reads: dict[int, list[int]] = {}
     for records in (1_000, 16_000):
         directory = JobDirectory(tmp_path / str(records))
-        directory.path.mkdir()
+        os.mkdir(directory.path)
         with writing(directory, splice=False) as write:
             for number in range(records):
                 write(STREAMS[number % 2], b"line %05d\n" % number)

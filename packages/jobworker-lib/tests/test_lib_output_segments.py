@@ -163,7 +163,7 @@ def test_a_crash_at_any_step_leaves_a_log_that_can_be_read(tmp_path: Path, splic
     read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     for step in range(2, 1000):
         directory = JobDirectory(tmp_path / str(step))
-        directory.path.mkdir()
+        os.mkdir(directory.path)
         writer = OutputWriter(directory, limit)
         writer._can_splice = splice
         recorded = 0

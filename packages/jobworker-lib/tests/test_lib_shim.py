@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 from jobworker_lib import Reason, State
 from jobworker_lib.job.directory import SPEC, JobDirectory
+from jobworker_lib.job.record import to_bytes
 from jobworker_lib.job.spec import JobSpec
 from jobworker_lib.output.reader import OutputReader
 from lib_testing import PATIENCE_SECONDS, job_processes, sh, wait_until
@@ -29,7 +29,7 @@ def make_job(tmp_path: Path) -> Callable[..., JobDirectory]:
         spec = JobSpec.make(argv, **options)
         directory = tmp_path / spec.id
         directory.mkdir()
-        (directory / SPEC).write_text(json.dumps(spec.to_json()))
+        (directory / SPEC).write_bytes(to_bytes(spec))
         return JobDirectory(directory)
 
     return make
@@ -61,7 +61,7 @@ def test_runs_the_job_of_a_directory(make_job: Callable[..., JobDirectory]) -> N
     status = directory.status()
     assert (status.state, status.reason, status.exit_code) == (State.EXITED, Reason.EXITED, 3)
     assert output(directory) == [("stdout", b"out"), ("stderr", b"err"), ("stdout", b"late")]
-    assert {path.name for path in directory.path.iterdir()} == {
+    assert {path.name for path in os.scandir(directory.path)} == {
         "spec.json",
         "started.json",
         "exit.json",
@@ -72,8 +72,8 @@ def test_runs_the_job_of_a_directory(make_job: Callable[..., JobDirectory]) -> N
 
 def test_path_may_be_relative(make_job: Callable[..., JobDirectory], monkeypatch: pytest.MonkeyPatch) -> None:
     directory = make_job(sh("exit 3"), cwd="/")
-    monkeypatch.chdir(directory.path.parent)
-    assert run_shim(directory.path.name).returncode == 0
+    monkeypatch.chdir(os.path.dirname(directory.path))
+    assert run_shim(directory.name).returncode == 0
     assert directory.status().exit_code == 3
 
 

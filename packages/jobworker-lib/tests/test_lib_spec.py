@@ -16,6 +16,7 @@ from jobworker_lib import (
     RestartPolicy,
     TerminalSize,
 )
+from jobworker_lib.job.record import to_bytes
 from jobworker_lib.job.spec import DEFAULT_PATH, JobSpec
 
 
@@ -43,6 +44,7 @@ def make(argv: Any = ("true",), **options: Any) -> JobSpec:
         ("env", {"env": {"A": 1}}),
         ("env", {"env": {1: "x"}}),
         ("env", {"env": {"JOBWORKER_JOB_ID": "x"}}),
+        ("env", {"env": {"JOBWORKER_JOB_DIRECTORY": "x"}}),
         ("timeout", {"timeout": 0}),
         ("timeout", {"timeout": -1.5}),
         ("timeout", {"timeout": float("nan")}),
@@ -122,7 +124,7 @@ def test_refuses(field: str, options: dict[str, Any]) -> None:
 )
 def test_accepts_and_keeps_on_disk_as_it_is(options: dict[str, Any]) -> None:
     spec = make(**options)
-    assert JobSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert JobSpec.from_json(json.loads(to_bytes(spec))) == spec
 
 
 def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,5 +179,5 @@ def test_a_spec_is_the_same_after_json() -> None:
         priority=-5,
         start_deadline=1.5,
     )
-    assert JobSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
-    assert JobSpec.from_json(json.loads(json.dumps(make().to_json()))).restart is None
+    assert JobSpec.from_json(json.loads(to_bytes(spec))) == spec
+    assert JobSpec.from_json(json.loads(to_bytes(make()))).restart is None

@@ -7,8 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jobworker_server.credentials import CredentialFiles, load
 from jobworker_server.errors import CertificateError
@@ -63,6 +65,17 @@ def test_a_key_that_is_open_to_others_is_refused(files: CredentialFiles, mode: i
 def test_the_key_of_another_certificate_is_refused(files: CredentialFiles, authority: Authority) -> None:
     files.key.write_bytes(authority.issue(["other"]).key_pem)
     assert "is not the key of the certificate" in problem_of(files)
+
+
+@pytest.mark.parametrize("purpose", [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH])
+def test_a_clients_certificate_is_refused(
+    files: CredentialFiles, authority: Authority, purpose: x509.ObjectIdentifier
+) -> None:
+    authority.issue(["localhost"], x509.ExtendedKeyUsage([purpose])).write(files.cert, files.key)
+    if purpose == ExtendedKeyUsageOID.SERVER_AUTH:
+        load(files)
+    else:
+        assert "is not one for servers" in problem_of(files)
 
 
 def test_an_encrypted_key_is_refused(files: CredentialFiles, authority: Authority) -> None:

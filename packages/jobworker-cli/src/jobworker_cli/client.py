@@ -147,6 +147,7 @@ class Client:
         Raises:
             InvalidRequestError: something of it can't be used.
             StartFailedError: the command could not be executed; CommandNotFoundError where there is none.
+            StartLostError: the job's supervisor was killed while it started it.
             QuotaExceededError: as many jobs run, and wait, as may.
             LimitNotEnforceableError: the server's host can't enforce a limit.
             IsolationNotAvailableError: the server's host, or its user, can't isolate a job so.

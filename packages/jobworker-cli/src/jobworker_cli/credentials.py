@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import os
 
 _HINT = "`jobworker-pki init` makes certificates; --certs DIR says where they are"
+_HINT_FOR_CLIENT = "`jobworker-pki issue --role ROLE --name {name}` makes one; --name NAME says whose to use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,16 @@ class Credentials:
         Raises:
             CredentialsError: a file is missing or can't be read.
         """
-        return _read("ca", self.ca), _read("cert", self.cert), _read("key", self.key)
+        ca = _read("ca", self.ca, _HINT)
+        hint = _HINT_FOR_CLIENT.format(name=self.cert.stem)  # There is an authority to make it.
+        return ca, _read("cert", self.cert, hint), _read("key", self.key, hint)
 
 
-def _read(role: str, path: Path) -> bytes:
+def _read(role: str, path: Path, hint: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise CredentialsError(role, path, "does not exist", _HINT) from None
+        raise CredentialsError(role, path, "does not exist", hint) from None
     except (OSError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise CredentialsError(role, path, f"can't be read: {problem}") from None

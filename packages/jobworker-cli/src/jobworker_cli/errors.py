@@ -25,6 +25,7 @@
     ├── NoAnswerError
     │   └── OutputInterruptedError
     └── ServerError
+        └── StartLostError
 
 ``exit_status.py`` maps them to the exit statuses of the command line.
 """
@@ -157,3 +158,7 @@ class ServerError(ClientError):
 
 
 _FILES = {"ca": "CA certificate", "cert": "client certificate", "key": "client key"}
+
+
+class StartLostError(ServerError):
+    """The job was lost while it was started; whether its command was executed is not known."""

@@ -49,6 +49,8 @@ def of_failed_start(error: errors.ClientError) -> int:
         return NOT_FOUND
     if isinstance(error, errors.StartFailedError):
         return NOT_EXECUTABLE
+    if isinstance(error, errors.StartLostError):
+        return JOBWORKER_FAILED
     return of_error(error)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from jobworker_cli import __version__, exit_status
+from jobworker_cli.command_help import Command, help_text
 from jobworker_cli.commands.attach import attach
 from jobworker_cli.commands.events import events
 from jobworker_cli.commands.list import list_jobs
@@ -25,8 +25,14 @@ from jobworker_cli.commands.stop import stop
 from jobworker_cli.commands.update import update
 from jobworker_cli.commands.wait import wait
 from jobworker_cli.errors import ClientError
-from jobworker_cli.help_panels import PanelCommand
-from jobworker_cli.terminal import OutputClosedError, print_line, report
+from jobworker_cli.terminal import (
+    OutputClosedError,
+    OutputFailedError,
+    hold_standard_descriptors,
+    print_line,
+    report,
+    say,
+)
 
 app = typer.Typer(
     name="jobworker-cli",
@@ -38,17 +44,10 @@ app = typer.Typer(
 )
 
 
-def _help(command: Callable[..., None]) -> str:
-    """The documentation of a command, its examples marked so that click does not fill them into one paragraph."""
-    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
-    return "\n\n".join(f"\b\n{text}" if text.startswith(" ") else text for text in paragraphs)
-
-
 def _add(command: Callable[..., None], name: str, *aliases: str, **settings: bool) -> None:
     for alias in (name, *aliases):
-        app.command(alias, hidden=alias != name, help=_help(command), context_settings=settings, cls=PanelCommand)(
-            command
-        )
+        hidden = alias != name
+        app.command(alias, cls=Command, hidden=hidden, help=help_text(command), context_settings=settings)(command)
 
 
 _add(start, "start", allow_interspersed_args=False)  # What follows COMMAND belongs to it, options too.
@@ -123,11 +122,12 @@ def global_options(
     }  # fmt: skip
 
 
-app.callback(help=_help(global_options))(global_options)
+app.callback(help=help_text(global_options))(global_options)
 
 
 def main() -> None:
     """Run the command line and exit."""
+    hold_standard_descriptors()
     # grpc writes lines of its own on the standard error; what matters of them is in our messages.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
@@ -135,5 +135,8 @@ def main() -> None:
     except ClientError as error:
         report(error)
         sys.exit(exit_status.of_error(error))
+    except OutputFailedError as error:
+        say(f"error: {error}")
+        sys.exit(exit_status.FAILED)
     except OutputClosedError:
         sys.exit(exit_status.OUTPUT_CLOSED)

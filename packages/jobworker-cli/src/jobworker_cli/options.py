@@ -25,11 +25,16 @@ class OutputFormat(StrEnum):
 
 
 JobId = Annotated[
-    str, typer.Argument(metavar="ID", help="The job's id, or as much of its beginning as tells it apart.")
+    str, typer.Argument(metavar="ID", hidden=True, help="The job's id, or as much of its beginning as tells it apart.")
 ]
 Output = Annotated[OutputFormat | None, typer.Option("--output", "-o", help="Write the result as JSON.")]
 Command = Annotated[
-    list[str], typer.Argument(metavar="COMMAND", help="What to run, then its arguments, as they stand: no shell.")
+    list[str],
+    typer.Argument(
+        metavar="COMMAND [ARG ...]",
+        hidden=True,
+        help="What to run and its arguments, as they stand: there is no shell, `sh -c '...'` runs one.",
+    ),
 ]
 Cwd = Annotated[
     str,

@@ -25,6 +25,7 @@ _BY_REASON: dict[str, type[errors.ClientError]] = {
     "COMMAND_NOT_EXECUTABLE": errors.StartFailedError,
     "BAD_WORKING_DIRECTORY": errors.StartFailedError,
     "START_FAILED": errors.StartFailedError,
+    "START_LOST": errors.StartLostError,
     "ARGUMENTS_TOO_LONG": errors.StartFailedError,
 }
 
@@ -43,11 +44,13 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.ClientError]] = {
 _DOCTOR = "`jobworker-server doctor` on the server's host tells what it can do"
 _HINTS: dict[type[errors.ClientError], str] = {
     errors.JobNotFoundError: "`jobworker-cli list --all-owners` shows the jobs",
+    errors.JobNotRunningError: "`jobworker-cli status ID` tells how it ended",
     errors.JobRunningError: "`jobworker-cli stop ID` stops it",
     errors.QuotaExceededError: "try again when one has ended; `jobworker-cli list` shows yours",
     errors.NoInputError: "`jobworker-cli attach --no-stdin ID` only watches",
     errors.LimitNotEnforceableError: _DOCTOR,
     errors.IsolationNotAvailableError: _DOCTOR,
+    errors.StartLostError: "start it again if it may be executed twice; nothing of this one is left",
     errors.NotAuthenticatedError: "`jobworker-pki show FILE` tells what a certificate says",
     errors.PermissionDeniedError: "another client certificate (--name or --cert) may have the role for it",
 }

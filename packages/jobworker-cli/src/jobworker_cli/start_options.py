@@ -5,12 +5,27 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobworker_cli import isolation_options, limit_options, options
+from jobworker_cli.errors import CommandNotFoundError
 from jobworker_cli.starting import StartOptions
 
+if TYPE_CHECKING:
+    from jobworker_cli.client import Client
+    from jobworker_cli.models import Job
+
 T = TypeVar("T")
+
+
+def start_job(client: Client, command: list[str], starting: StartOptions) -> Job:
+    """Start the job that the command line asks for."""
+    try:
+        return client.start(command, **starting)
+    except CommandNotFoundError as error:
+        if command[0].split() != command[:1]:
+            error.hint = "there is no shell: give the command and its arguments apart, or run sh -c '...'"
+        raise
 
 
 def takes_start_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from jobworker_cli.errors import ClientError, JobNotRunningError
-from jobworker_cli.terminal import report
+from jobworker_cli.terminal import report, say
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from jobworker_cli.client import Client
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STDERR = 2
+_SOON_SECONDS = 1.0
 
 
 class StopOnSignal:
@@ -61,8 +64,14 @@ class StopOnSignal:
             raise KeyboardInterrupt
 
     def _stop(self, *, force: bool) -> None:
+        still_there = threading.Timer(_SOON_SECONDS, say, ["waiting for the job to end; another Ctrl-C kills it"])
+        still_there.daemon = True
+        if not force and os.isatty(_STDERR):
+            still_there.start()
         try:
             self._client.stop(self._job_id, force=force)
         except ClientError as error:
             if not isinstance(error, JobNotRunningError):  # It may have ended by itself meanwhile.
                 report(error)
+        finally:
+            still_there.cancel()

@@ -15,23 +15,33 @@ if TYPE_CHECKING:
 _GAP = "  "
 _SHORTEST_ID = 8
 _STATUS_CELLS = 36
+_SHORTEST_STATUS_CELLS = 8
 _OWNER_CELLS = 20
-_SHORTEST_COMMAND_CELLS = 10
+_SHORTEST_COMMAND_CELLS = 8
 
 
-def for_terminal(jobs: Sequence[Job], columns: int, now: datetime | None = None) -> Iterator[str]:
-    """Lines that fit ``columns`` cells where at all possible: short ids, ages, the command cut at the end."""
+def for_terminal(
+    jobs: Sequence[Job], columns: int, now: datetime | None = None, *, cut_mark: str = "…"
+) -> Iterator[str]:
+    """Lines that fit ``columns`` cells where at all possible: short ids, ages, command and then status cut at the end.
+
+    ``cut_mark`` stands where something was cut.
+    """
     moment = now or datetime.now(UTC)
     id_length = _short_id_length([job.id for job in jobs])
     rows = [["ID", "STATUS", "OWNER", "AGE", "COMMAND"]]
     for job in jobs:
-        status = truncate(escape(job.describe()), _STATUS_CELLS)
-        owner = truncate(escape(job.owner), _OWNER_CELLS)
+        owner = truncate(escape(job.owner), _OWNER_CELLS, cut_mark)
         age = _age((moment - job.created_at).total_seconds())
-        rows.append([job.id[:id_length], status, owner, age, command_line(job.argv)])
-    before_command = sum(max(width(row[i]) for row in rows) + len(_GAP) for i in range(4))
+        rows.append([job.id[:id_length], escape(job.describe()), owner, age, command_line(job.argv)])
+    others = sum(max(width(row[i]) for row in rows) + len(_GAP) for i in (0, 2, 3))
+    status_room = columns - others - len(_GAP) - _SHORTEST_COMMAND_CELLS
+    status_cells = min(max(status_room, _SHORTEST_STATUS_CELLS), _STATUS_CELLS)
     for row in rows:
-        row[4] = truncate(row[4], max(columns - before_command, _SHORTEST_COMMAND_CELLS))
+        row[1] = truncate(row[1], status_cells, cut_mark)
+    command_room = columns - others - len(_GAP) - max(width(row[1]) for row in rows)
+    for row in rows:
+        row[4] = truncate(row[4], max(command_room, _SHORTEST_COMMAND_CELLS), cut_mark)
     return _aligned(rows)
 
 

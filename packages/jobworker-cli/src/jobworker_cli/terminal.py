@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 from collections.abc import Iterable
 from itertools import groupby
@@ -20,6 +21,22 @@ class OutputClosedError(Exception):
     """Whoever read the standard output or error has gone."""
 
 
+class OutputFailedError(OutputClosedError):
+    """The standard output or error can't be written to: the disk is full, for example."""
+
+
+def hold_standard_descriptors() -> None:
+    """Open those of descriptors 0 to 2 that are closed: the next file or connection would be taken for one of them.
+
+    The standard input is at its end then, the standard output can't be written to, and messages are dropped.
+    """
+    for descriptor, mode in ((0, os.O_RDONLY), (_STDOUT, os.O_RDONLY), (_STDERR, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, mode)  # The lowest free number, which is this one.
+
+
 def print_line(text: str) -> None:
     """Write a line to the standard output; what its encoding lacks is written as escapes.
 
@@ -33,6 +50,15 @@ def print_line(text: str) -> None:
 def print_over(text: str) -> None:
     """Write a line in place of the last one that was printed on this terminal. OutputClosedError."""
     print_line(f"\x1b[1A\x1b[2K{text}")
+
+
+def printable(text: str, otherwise: str) -> str:
+    """``text`` where the encoding of the standard output has it."""
+    try:
+        text.encode(sys.stdout.encoding if sys.stdout else "ascii")
+    except UnicodeEncodeError:
+        return otherwise
+    return text
 
 
 def write_output(chunks: Iterable[Chunk], *, all_to_stdout: bool = False) -> None:
@@ -55,13 +81,19 @@ def write(descriptor: int, data: bytes) -> None:
 
     Raises:
         OutputClosedError: nobody reads it any more.
+        OutputFailedError: it can't be written to.
     """
     rest = memoryview(data)
-    try:
-        while rest:
+    while rest:
+        try:
             rest = rest[os.write(descriptor, rest) :]
-    except BrokenPipeError:
-        raise OutputClosedError from None
+        except BlockingIOError:  # Whoever else has this pipe or terminal made it so.
+            select.select([], [descriptor], [])
+        except BrokenPipeError:
+            raise OutputClosedError from None
+        except OSError as error:
+            name = "error" if descriptor == _STDERR else "output"
+            raise OutputFailedError(f"the standard {name} can't be written to: {error.strerror}") from None
 
 
 def say(message: str) -> None:

@@ -31,17 +31,17 @@ def width(text: str) -> int:
     return sum(_cells(character) for character in text)
 
 
-def truncate(text: str, cells: int) -> str:
-    """Cut escaped text to a number of cells, with an ellipsis where something was cut."""
+def truncate(text: str, cells: int, mark: str = "…") -> str:
+    """Cut escaped text to a number of cells, with a mark where something was cut."""
     if width(text) <= cells:
         return text
-    kept, used = [], 1
+    kept, used = [], width(mark)
     for character in text:
         used += _cells(character)
         if used > cells:
             break
         kept.append(character)
-    return "".join(kept) + "…"
+    return "".join(kept) + mark
 
 
 def _escape_character(character: str) -> str:

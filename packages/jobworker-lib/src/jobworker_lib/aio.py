@@ -17,7 +17,7 @@ from jobworker_lib.interaction.aio_attachment import Attachment
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
 from jobworker_lib.store.page import Page
 from jobworker_lib.store.retention import AS_BEFORE
-from jobworker_lib.waiting.drivers import block_async, until_async
+from jobworker_lib.waiting.drivers import block_async, done_async, until_async
 from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
@@ -162,16 +162,16 @@ class Job:
 
     async def stop(self, *, grace: float = DEFAULT_GRACE_SECONDS, force: bool = False) -> JobStatus:
         """As :meth:`jobworker_lib.Job.stop`; once asked for, the stop goes on even if this call is cancelled."""
-        await until_async(self._core, self.id, lambda: self._core.poll_stop(self.id, grace=grace, force=force))
+        await done_async(self._core, self._core.stop(self.id, grace=grace, force=force))
         return await self.wait()
 
     async def signal(self, signal: str | int) -> None:
         """As :meth:`jobworker_lib.Job.signal`."""
-        await until_async(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
+        await done_async(self._core, self._core.signal(self.id, signal))
 
     async def set_timeout(self, timeout: float | None) -> None:
         """As :meth:`jobworker_lib.Job.set_timeout`."""
-        await until_async(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
+        await done_async(self._core, self._core.set_timeout(self.id, timeout))
 
     async def attach(self, *, watch_only: bool = False, **options: Unpack[OutputOptions]) -> Attachment:
         """As :meth:`jobworker_lib.Job.attach`, with its errors."""

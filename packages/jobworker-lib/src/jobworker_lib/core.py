@@ -13,10 +13,11 @@ import signal as signals
 import uuid
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from jobworker_lib import messages
 from jobworker_lib.cgroup.checking import require_enforceable
-from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError
+from jobworker_lib.errors import EngineError, InvalidArgumentError, JobNotRunningError, StartLostError
 from jobworker_lib.events.feed import EventFeed
 from jobworker_lib.interaction.input import JobInput
 from jobworker_lib.isolation.availability import settled
@@ -26,7 +27,6 @@ from jobworker_lib.job.start_errors import raise_start_error
 from jobworker_lib.job.status import JobStatus, State
 from jobworker_lib.job.usage import Usage
 from jobworker_lib.launcher import Launcher
-from jobworker_lib.messages import send_control
 from jobworker_lib.output.reader import OutputReader
 from jobworker_lib.queue import waiting_jobs
 from jobworker_lib.queue.bounds import checked_bounds
@@ -35,6 +35,7 @@ from jobworker_lib.store.index_schema import Query
 from jobworker_lib.store.retention import AS_BEFORE, KEEP_ALL
 from jobworker_lib.store.store import Store
 from jobworker_lib.waiting.ends import Ends
+from jobworker_lib.waiting.request import Request
 from jobworker_lib.waiting.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -116,21 +117,35 @@ class Core:
         status = self._store.status(job_id)
         if status.state is not State.RUNNING:
             return status
-        answer = send_control(self._store.directory(job_id), {"do": "usage"}, timeout=_USAGE_SECONDS)
-        used = answer.get("usage") if answer else None
+        used = self._used(self._store.directory(job_id))
         return replace(status, usage=Usage(**known_fields(Usage, used))) if used else status
+
+    def _used(self, directory: JobDirectory) -> dict[str, Any] | None:
+        """What a job's shim says it uses now; None where it doesn't say, in a second at most."""
+        reply = messages.ask(directory, {"do": "usage"})
+        if reply is None:
+            return None
+        with reply:
+            reply.settimeout(_USAGE_SECONDS)
+            try:
+                answer = messages.receive(reply, 0)
+            except TimeoutError:
+                return None
+            return answer[0].get("usage") if answer else None
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job. JobNotFoundError, JobRunningError."""
         self._store.delete(job_id)
 
     def poll_started(self, job_id: str) -> str | None:
-        """The id, once the job is past its start. StartError where that failed."""
+        """The id, once the job is past its start. StartError where that failed; StartLostError."""
         if self._store.directory(job_id).read_started():
             return job_id
         status = self._store.status(job_id)
         if status.state is State.FAILED and (record := self._store.directory(job_id).read_exit()):
             raise_start_error(job_id, record)
+        if status.state is State.LOST:
+            raise StartLostError(job_id, status.error or "")
         return None if status.state is State.STARTING else job_id
 
     def poll_ended(self, job_id: str) -> JobStatus | None:
@@ -138,27 +153,31 @@ class Core:
         directory = self._store.directory(job_id)
         return self._store.status(job_id) if self._store.has_ended(directory) else None
 
-    def poll_stop(self, job_id: str, *, grace: float, force: bool) -> bool | None:
-        """Ask for the job's end: True, once its shim knows. JobNotRunningError."""
+    def stop(self, job_id: str, *, grace: float, force: bool) -> Request:
+        """What asks for the job's end. JobNotRunningError."""
         if not 0 <= grace <= _LONGEST_GRACE_SECONDS:
             raise InvalidArgumentError("grace", "give 0 to 86400 seconds")
-        if waiting_jobs.cancel(self._store.directory(job_id)):
-            return True
-        return self.poll_control(job_id, {"do": "stop", "grace": 0.0 if force else grace})
+        message = {"do": "stop", "grace": 0.0 if force else grace}
+        return Request(self._store, job_id, message, already=waiting_jobs.cancel)
 
-    def poll_signal(self, job_id: str, signal: str | int) -> bool | None:
-        """Signal the main process: True, once it was. JobNotRunningError."""
-        number = _signal_number(signal)
-        if self._store.directory(job_id).is_queued():
-            raise JobNotRunningError(job_id)
-        return self.poll_control(job_id, {"do": "signal", "signal": number})
+    def signal(self, job_id: str, signal: str | int) -> Request:
+        """What signals the main process. JobNotRunningError."""
 
-    def poll_set_timeout(self, job_id: str, timeout: float | None) -> bool | None:
-        """Change how long the job may run, counted from its start: True, once that holds. JobNotRunningError."""
+        def refuse_queued(directory: JobDirectory) -> bool:
+            if directory.is_queued():
+                raise JobNotRunningError(job_id)
+            return False
+
+        return Request(self._store, job_id, {"do": "signal", "signal": _signal_number(signal)}, already=refuse_queued)
+
+    def set_timeout(self, job_id: str, timeout: float | None) -> Request:
+        """What changes how long the job may run, counted from its start. JobNotRunningError."""
         checked_seconds("timeout", timeout)
-        if waiting_jobs.set_timeout(self._store.directory(job_id), timeout):
-            return True
-        return self.poll_control(job_id, {"do": "timeout", "timeout": timeout})
+
+        def set_if_queued(directory: JobDirectory) -> bool:
+            return waiting_jobs.set_timeout(directory, timeout)
+
+        return Request(self._store, job_id, {"do": "timeout", "timeout": timeout}, already=set_if_queued)
 
     def attach(
         self, job_id: str, *, watch_only: bool, **options: Unpack[OutputOptions]
@@ -168,21 +187,9 @@ class Core:
         InvalidArgumentError, NoInputError, JobNotFoundError.
         """
         reader = self.reader(job_id, **options)
-        job_input = None if watch_only else JobInput(self, self._store.status(job_id))
+        job_input = None if watch_only else JobInput(self._store, self._store.status(job_id))
         reader.begin()
         return job_input, reader
-
-    def poll_control(self, job_id: str, request: dict[str, object], descriptors: Sequence[int] = ()) -> bool | None:
-        """Ask the job's shim for something: True, once it has done it. JobNotRunningError."""
-        directory = self._store.directory(job_id)
-        answer = send_control(directory, request, descriptors)
-        if answer is None and not self._store.has_ended(directory):
-            return None  # just starting, or just ending
-        if answer is None or not answer["running"]:
-            raise JobNotRunningError(job_id)
-        if "error" in answer:
-            raise EngineError(answer["error"])
-        return True
 
     def reader(self, job_id: str, **options: Unpack[OutputOptions]) -> OutputReader:
         """A reader of the job's output. InvalidArgumentError, JobNotFoundError."""

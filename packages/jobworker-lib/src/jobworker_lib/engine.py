@@ -14,7 +14,7 @@ from jobworker_lib.interruption import Uninterrupted
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS
 from jobworker_lib.store.page import Page
 from jobworker_lib.store.retention import AS_BEFORE
-from jobworker_lib.waiting.drivers import block, until
+from jobworker_lib.waiting.drivers import block, done, until
 from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class Engine:
             LimitNotEnforceableError: this host can't enforce a limit.
             QuotaExceededError: as many jobs run, and wait, as may.
             StartError: the command could not be executed; its subclasses tell why.
+            StartLostError: of these the one that does not know whether it was executed.
             EngineError: a fault of the engine.
         """
         job_id = self._core.start(argv, **options)
@@ -137,6 +138,9 @@ class Engine:
         page_token: str = "",
     ) -> Page[Job]:
         """Jobs, the newest first: all, or a page of ``limit``. Conditions are joined by and.
+
+        A page that is not the last may have fewer jobs, even none: where it is asked for several labels that many jobs
+        have, but few have together, it ends before that takes long.
 
         Raises:
             InvalidArgumentError: an argument can't be used.
@@ -228,12 +232,12 @@ class Job:
 
         ``force`` kills at once. InvalidArgumentError, JobNotRunningError, JobNotFoundError.
         """
-        until(self._core, self.id, lambda: self._core.poll_stop(self.id, grace=grace, force=force))
+        done(self._core, self._core.stop(self.id, grace=grace, force=force))
         return self.wait()
 
     def signal(self, signal: str | int) -> None:
         """Send a signal, such as ``"SIGHUP"``, to the main process. InvalidArgumentError, JobNotRunningError."""
-        until(self._core, self.id, lambda: self._core.poll_signal(self.id, signal))
+        done(self._core, self._core.signal(self.id, signal))
 
     def set_timeout(self, timeout: float | None) -> None:
         """Change how long the job may run: seconds from its start, or None, for ever.
@@ -241,7 +245,7 @@ class Job:
         Where so much has passed already, it ends at once, as timed out. InvalidArgumentError, JobNotRunningError,
         JobNotFoundError.
         """
-        until(self._core, self.id, lambda: self._core.poll_set_timeout(self.id, timeout))
+        done(self._core, self._core.set_timeout(self.id, timeout))
 
     def attach(self, *, watch_only: bool = False, **options: Unpack[OutputOptions]) -> Attachment:
         """Join the job: write to its standard input or terminal, and see its output.

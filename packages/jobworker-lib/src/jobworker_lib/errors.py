@@ -5,6 +5,7 @@
     JobworkerError
     ├── InvalidArgumentError (also a ValueError)
     ├── JobNotFoundError
+    ├── JobDamagedError
     ├── JobNotRunningError
     ├── NoInputError
     ├── NoTerminalError
@@ -17,7 +18,8 @@
     │   ├── CommandNotFoundError
     │   ├── CommandNotExecutableError
     │   ├── WorkingDirectoryError
-    │   └── ArgumentsTooLongError
+    │   ├── ArgumentsTooLongError
+    │   └── StartLostError
     ├── CommandFailedError
     ├── CursorExpiredError
     ├── StateDirectoryError
@@ -52,6 +54,16 @@ class JobNotFoundError(JobworkerError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id}")
+        self.job_id = job_id
+
+
+class JobDamagedError(JobworkerError):
+    """Nothing is known of the job but its id: its ``spec.json`` can't be read. It can be deleted."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id} is damaged: its spec.json can't be read, as after a crash of the host; delete it"
+        )
         self.job_id = job_id
 
 
@@ -121,7 +133,10 @@ class QuotaExceededError(JobworkerError):
 
 
 class StartError(JobworkerError):
-    """The command could not be executed. The job is kept, in the state ``failed``, under ``job_id``."""
+    """The command could not be executed. The job is kept, in the state ``failed``, under ``job_id``.
+
+    :class:`StartLostError` is the one exception: of it that can't be told, and the state is ``lost``.
+    """
 
     def __init__(self, job_id: str, message: str) -> None:
         super().__init__(message)
@@ -142,6 +157,19 @@ class WorkingDirectoryError(StartError):
 
 class ArgumentsTooLongError(StartError):
     """Arguments and environment are longer than the kernel takes (``E2BIG`` of execve(2))."""
+
+
+class StartLostError(StartError):
+    """The job was lost before its start was recorded: its supervisor was killed, for example. It is kept as ``lost``.
+
+    Whether the command was executed is not known; nothing of it is left. A repetition with the same request id is told
+    the same and starts nothing; to start the command again, use another one.
+    """
+
+    def __init__(self, job_id: str, how: str) -> None:
+        super().__init__(
+            job_id, f"job {job_id} was lost while it was started: {how}. Whether its command was executed is not known"
+        )
 
 
 class CommandFailedError(JobworkerError):

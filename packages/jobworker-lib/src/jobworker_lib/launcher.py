@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib.errors import EngineError
@@ -29,33 +30,35 @@ class Launcher:
     def launch(self, directory: JobDirectory, lock: int, *, queued: bool = False) -> None:
         """Return when a shim has executed the job's command or has recorded why it could not. Closes ``lock``.
 
+        Also where the shim was killed at that: the job is lost then, which whoever looks at it finds.
+
         Raises:
             EngineError: no shim took the job. Nothing of it is left; but one that was queued is so still.
         """
         try:
-            if self._hand_over(directory, lock, queued=queued) is None:
-                raise EngineError(f"the shim died while it started job {directory.path.name}")
+            self._hand_over(directory, lock, queued=queued)
         finally:
             os.close(lock)
 
-    def _hand_over(self, directory: JobDirectory, lock: int, *, queued: bool) -> dict[str, object] | None:
-        """The answer of the shim that took the job; None where it died before it came."""
+    def _hand_over(self, directory: JobDirectory, lock: int, *, queued: bool) -> None:
         try:
-            return self._ask_until_taken(directory, lock)
-        except EngineError as error:
-            if not queued:
-                self._store.discard(directory)
-            elif directory.was_taken() and not directory.has_exit():
-                lost.fail(directory, waiting_jobs.failure(str(error)))
+            self._ask_until_taken(directory, lock)
+        except (EngineError, OSError) as error:
+            if queued:
+                if directory.was_taken() and not directory.has_exit():
+                    lost.fail(directory, waiting_jobs.failure(str(error)))
+            elif isinstance(error, EngineError) or not directory.was_taken():
+                with suppress(EngineError, OSError):  # what can't be removed, for want of descriptors, is lost
+                    self._store.discard(directory)
             raise
 
-    def _ask_until_taken(self, directory: JobDirectory, lock: int) -> dict[str, object] | None:
+    def _ask_until_taken(self, directory: JobDirectory, lock: int) -> None:
         for _ in range(_ATTEMPTS):
             answer = self._ask(directory, lock)
             if answer and "error" in answer:
                 raise EngineError(f"the job can't be started: {answer['error']} in the state directory")
             if answer is not None or directory.was_taken():
-                return answer
+                return
         raise EngineError("the fork server dies again and again; the engine's log in the state directory says why")
 
     def close(self) -> None:

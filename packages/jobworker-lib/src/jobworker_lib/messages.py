@@ -28,33 +28,26 @@ def receive(sock: socket.socket, most_descriptors: int) -> tuple[dict[str, Any],
     return (json.loads(data), descriptors) if data else None
 
 
-def send_control(
-    directory: JobDirectory,
-    request: dict[str, Any],
-    descriptors: Sequence[int] = (),
-    timeout: float | None = None,
-) -> dict[str, Any] | None:
-    """Ask a job's shim for something, passing it descriptors: its answer, or None where no shim listens or answers.
+def ask(directory: JobDirectory, request: dict[str, Any], descriptors: Sequence[int] = ()) -> socket.socket | None:
+    """Leave a request with a job's shim, passing it descriptors: a non-blocking socket on which its answer will come.
 
-    It is given ``timeout`` seconds, where that is not None.
-
-    The request carries the socket for its answer, so the shim keeps no connections.
+    None where no shim listens, or one that stands still has many requests already. The request carries the socket for
+    its answer, so the shim keeps no connections; the end of file is told where it dies, or can't do it yet.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        ours.settimeout(timeout)
-        sock.settimeout(timeout)
+    with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:
+            sock.setblocking(False)
             connect_in(sock, directory.path, CONTROL_SOCKET)
             send(sock, request, [theirs.fileno(), *descriptors])
-        except (FileNotFoundError, ConnectionError, TimeoutError):
+            ours.setblocking(False)
+        except (FileNotFoundError, ConnectionError, BlockingIOError):
+            ours.close()
             return None
-        theirs.close()
-        try:
-            reply = receive(ours, 0)
-        except TimeoutError:
-            return None
-        return reply[0] if reply else None
+        except BaseException:
+            ours.close()
+            raise
+    return ours
 
 
 def connect_in(sock: socket.socket, directory: str | os.PathLike[str], name: str) -> None:

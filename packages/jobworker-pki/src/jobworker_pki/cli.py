@@ -26,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Directory = Annotated[
@@ -77,9 +78,10 @@ def options(
 
 @app.command()
 def init(directory: Directory = report.DEFAULT_DIRECTORY, san: HostNames = None, force: Force = False) -> None:
-    """Make a CA, a server certificate, and client certificates for the roles full and readonly.
+    """Begin: make a CA and certificates for a server and two clients.
 
-    The server certificate is for localhost, 127.0.0.1, ::1, this host's name and each --san.
+    The clients' roles are full and readonly. The server certificate is for localhost, 127.0.0.1, ::1, this host's name
+    and each --san.
     With --force all of them are replaced, the CA too: certificates of the old CA stop working.
     """
     report.written(directory, provisioning.initialise(directory, san or (), replace=force))
@@ -120,5 +122,5 @@ def server(directory: Directory = report.DEFAULT_DIRECTORY, san: HostNames = Non
 
 @app.command()
 def show(file: Annotated[Path, typer.Argument(metavar="FILE", help="A certificate in PEM form.")]) -> None:
-    """Print what a certificate says: name, role, validity, serial, fingerprint and more."""
+    """Print what a certificate says: name, role, validity and more."""
     typer.echo(show_file(file))

@@ -28,7 +28,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
+@app.callback(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 def _serve(
     context: typer.Context,
     listen: Annotated[

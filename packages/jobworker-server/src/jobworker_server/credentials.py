@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jobworker_server.errors import CertificateError
 
@@ -40,7 +41,7 @@ def load(files: CredentialFiles) -> Credentials:
 
     Raises:
         CertificateError: a file is missing, can't be read, is open to other users (the key), or does not hold what it
-            should; the certificate has expired, or is not that of the key.
+            should; the certificate has expired, is not one for servers, or not that of the key.
     """
     credentials = Credentials(ca=_read(files.ca), cert=_read(files.cert), key=_read_key(files.key))
     _certificates(files.ca, credentials.ca)
@@ -88,6 +89,21 @@ def _require_usable(path: Path, certificate: x509.Certificate) -> None:
             f"the certificate {path} expired on {end:%Y-%m-%d %H:%M:%S} UTC; "
             "issue a new one with jobworker-pki server --force"
         )
+    if not _is_for_servers(certificate):
+        raise CertificateError(
+            f"the certificate {path} is not one for servers, so no client would trust it; "
+            "make the server's with jobworker-pki server"
+        )
+
+
+def _is_for_servers(certificate: x509.Certificate) -> bool:
+    try:
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return True  # It is not said, or not readably.
+    return any(
+        purpose in purposes for purpose in (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+    )
 
 
 def _private_key(path: Path, pem: bytes) -> PrivateKeyTypes:

@@ -18,6 +18,7 @@ from jobworker_lib import (
     CursorExpiredError,
     InvalidArgumentError,
     IsolationError,
+    JobDamagedError,
     JobNotFoundError,
     JobNotRunningError,
     JobRunningError,
@@ -26,6 +27,7 @@ from jobworker_lib import (
     NoTerminalError,
     QuotaExceededError,
     StartError,
+    StartLostError,
     WorkingDirectoryError,
 )
 from jobworker_server import errors
@@ -44,6 +46,7 @@ _CALL_CODES: dict[type[errors.CallError], grpc.StatusCode] = {
 
 _ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     InvalidArgumentError: (_INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    JobDamagedError: (grpc.StatusCode.DATA_LOSS, "JOB_DAMAGED"),
     JobNotFoundError: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
     JobNotRunningError: (_FAILED_PRECONDITION, "JOB_NOT_RUNNING"),
     NoInputError: (_FAILED_PRECONDITION, "NO_INPUT"),
@@ -57,10 +60,19 @@ _ENGINE_ERRORS: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     CommandNotExecutableError: (_FAILED_PRECONDITION, "COMMAND_NOT_EXECUTABLE"),
     WorkingDirectoryError: (_FAILED_PRECONDITION, "BAD_WORKING_DIRECTORY"),
     ArgumentsTooLongError: (_INVALID_ARGUMENT, "ARGUMENTS_TOO_LONG"),
+    StartLostError: (grpc.StatusCode.ABORTED, "START_LOST"),
     StartError: (_FAILED_PRECONDITION, "START_FAILED"),
 }
 
-_OF_ONE_JOB = (JobNotFoundError, JobNotRunningError, JobRunningError, NoInputError, NoTerminalError, StartError)
+_OF_ONE_JOB = (
+    JobDamagedError,
+    JobNotFoundError,
+    JobNotRunningError,
+    JobRunningError,
+    NoInputError,
+    NoTerminalError,
+    StartError,
+)
 
 # A message is sent up to three times: as a percent-encoded header, which can triple it, and in the base64 of the
 # details. Clients refuse headers over 8 KiB.

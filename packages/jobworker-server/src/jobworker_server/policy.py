@@ -54,7 +54,7 @@ def allowed_scope(policy: Policy, role: str, operation: Operation) -> Scope:
         PermissionDeniedError: the policy does not know the role, or does not allow it the operation.
     """
     if role not in policy:
-        raise PermissionDeniedError("UNKNOWN_ROLE", f"this server knows no role {role!r}; ask for a certificate of one")
+        raise PermissionDeniedError("UNKNOWN_ROLE", f"this server knows no role {role!r}, only {', '.join(policy)}")
     scope = policy[role].get(operation, Scope.NONE)
     if scope is Scope.NONE:
         raise PermissionDeniedError("NOT_ALLOWED", f"the role {role!r} does not allow to {_VERBS[operation]}")

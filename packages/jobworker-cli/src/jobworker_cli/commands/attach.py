@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,14 +36,14 @@ def attach(
         ),
     ] = None,
 ) -> None:
-    """Join a job: type to it and see its output, until it ends; exit as it does.
+    """Join a job: type to it, and see its output.
 
     If the job has a terminal (--tty), yours stands in for it: every key goes to the job, Ctrl-C, Ctrl-Z and Ctrl-D too.
     Ctrl-P Ctrl-Q leaves it running. If it has a standard input (--stdin), what this command reads goes there, and the
     end of it ends that; Ctrl-C leaves the job running. Any number may be attached to a job.
 
-    The exit status is the job's, as that of `run`, 0 where the job was left by Ctrl-P Ctrl-Q, and 125 where the
-    connection was lost, which leaves the job running.
+    It ends with the job. The exit status is the job's, as that of `run`, 0 where the job was left by Ctrl-P Ctrl-Q,
+    and 125 where the connection was lost, which leaves the job running.
 
         jobworker-cli attach 3f2a91c0
         jobworker-cli attach --no-stdin 3f2a91c0
@@ -75,7 +75,7 @@ def _can_be_fed(job: Job) -> bool:
     """Whether the job takes input. Where it does not, nobody's is dropped without a word."""
     if job.stdin or job.tty:
         return True
-    if not sys.stdin.isatty():
+    if not os.isatty(0):
         raise NoInputError(
             f"job {job.id} takes no input: it was started without --stdin and --tty", "--no-stdin only watches"
         )

@@ -17,7 +17,9 @@ from jobworker_cli.text import escape
 
 def events(
     context: typer.Context,
-    job_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID ...]", help="Only of these jobs.")] = None,
+    job_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID ...]", hidden=True, help="Only of these jobs.")
+    ] = None,
     *,
     all_owners: Annotated[bool, typer.Option("--all-owners", help="Everyone's, as far as you may see them.")] = False,
     cursor: Annotated[

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import sys
 from typing import Annotated
 
 import typer
@@ -13,7 +13,7 @@ from jobworker_cli.connection import connect
 from jobworker_cli.models import JobState
 from jobworker_cli.render import jobs_json
 from jobworker_cli.table import for_pipe, for_terminal
-from jobworker_cli.terminal import print_line
+from jobworker_cli.terminal import print_line, printable
 
 
 def list_jobs(
@@ -39,6 +39,8 @@ def list_jobs(
     if output:
         print_line(jobs_json(jobs))
         return
-    is_terminal = sys.stdout.isatty()
-    lines = for_terminal(jobs, shutil.get_terminal_size().columns) if is_terminal else for_pipe(jobs)
+    if os.isatty(1):
+        lines = for_terminal(jobs, shutil.get_terminal_size().columns, cut_mark=printable("…", "~"))
+    else:
+        lines = for_pipe(jobs)
     print_line("\n".join(lines))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,10 +11,10 @@ from jobworker_cli import exit_status, options, session
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, OutputInterruptedError
 from jobworker_cli.models import JobState
-from jobworker_cli.start_options import takes_start_options
+from jobworker_cli.start_options import start_job, takes_start_options
 from jobworker_cli.starting import StartOptions
 from jobworker_cli.stop_on_signal import StopOnSignal
-from jobworker_cli.terminal import OutputClosedError, report, say, write_output
+from jobworker_cli.terminal import OutputClosedError, OutputFailedError, report, say, write_output
 
 if TYPE_CHECKING:
     from jobworker_cli.client import Client
@@ -46,15 +46,15 @@ def run(
         jobworker-cli run --timeout 60 -- sh -c 'make 2>&1 | tail'
     """
     tty = starting["terminal"] is not None
-    feed = starting["stdin"] or (tty and sys.stdin.isatty())
+    feed = starting["stdin"] or (tty and os.isatty(0))
     with connect(context.obj) as client, StopOnSignal(client) as stopper:
         try:
-            job = client.start(command, **starting)
+            job = start_job(client, command, starting)
         except ClientError as error:
             report(error)
             raise typer.Exit(exit_status.of_failed_start(error)) from None
         stopper.watch(job.id)
-        if job.state is JobState.QUEUED and sys.stderr.isatty():
+        if job.state is JobState.QUEUED and os.isatty(2):
             way_out = "Ctrl-P Ctrl-Q leaves" if tty else "Ctrl-C cancels"
             say(f"job {job.id} is queued: as many jobs run as may; {way_out} it")
         try:
@@ -82,6 +82,8 @@ def _follow(client: Client, job: Job, stopper: StopOnSignal, *, feed: bool) -> J
         else:
             for batch in client.output_batches(job.id):
                 write_output(batch)
-    except OutputClosedError:
+    except OutputClosedError as error:
+        if isinstance(error, OutputFailedError):
+            say(f"error: {error}; the job is stopped")
         stopper.stop()
     return client.wait(job.id)

@@ -13,7 +13,7 @@ from jobworker_cli.connection import connect
 def send_signal(
     context: typer.Context,
     job_id: options.JobId,
-    name: Annotated[str, typer.Argument(metavar="SIGNAL", help="Its name, such as SIGHUP or HUP.")],
+    name: Annotated[str, typer.Argument(metavar="SIGNAL", hidden=True, help="Its name, such as SIGHUP or HUP.")],
 ) -> None:
     """Send a signal to a job's main process.
 

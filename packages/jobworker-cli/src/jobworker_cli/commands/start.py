@@ -7,7 +7,7 @@ import typer
 from jobworker_cli import options
 from jobworker_cli.connection import connect
 from jobworker_cli.render import job_json
-from jobworker_cli.start_options import takes_start_options
+from jobworker_cli.start_options import start_job, takes_start_options
 from jobworker_cli.starting import StartOptions
 from jobworker_cli.terminal import print_line
 
@@ -29,5 +29,5 @@ def start(
         jobworker-cli start --label team=a -- sh -c 'make && make test'
     """
     with connect(context.obj) as client:
-        job = client.start(command, **starting)
+        job = start_job(client, command, starting)
     print_line(job_json(job) if output else job.id)

@@ -21,9 +21,9 @@ def stop(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Kill at once, without SIGTERM.")] = False,
 ) -> None:
-    """Stop a job with all its processes; return when it has ended.
+    """Stop a job with all its processes.
 
-    Every process of it gets SIGTERM; what is left after the grace period is killed.
+    Every process of it gets SIGTERM; what is left after the grace period is killed. It returns when the job has ended.
 
         jobworker-cli stop 3f2a91c0
         jobworker-cli stop --grace 60 3f2a91c0

@@ -19,6 +19,7 @@ from jobworker_lib.job.timestamps import utc_from_ns
 if TYPE_CHECKING:
     from datetime import datetime
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _CURSOR = re.compile(r"([0-9a-f]{16})-([0-9]{1,19})")
 
 
@@ -84,7 +85,7 @@ class Event:
             "owner": self.owner,
             "state": self.state,
         }
-        return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+        return _ENCODER.encode(fields).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes, cursor: str) -> Self | None:
@@ -92,11 +93,14 @@ class Event:
         try:
             fields = json.loads(line)
             state = fields["state"]
+            job_id, owner, time_ns = fields["job_id"], fields["owner"], fields["time_ns"]
+            if not (isinstance(job_id, str) and isinstance(owner, str) and isinstance(time_ns, int)):
+                return None
             return cls(
                 type=EventType(fields["type"]),
-                job_id=fields["job_id"],
-                time_ns=fields["time_ns"],
-                owner=fields["owner"],
+                job_id=job_id,
+                time_ns=time_ns,
+                owner=owner,
                 state=None if state is None else State(state),
                 cursor=cursor,
             )

@@ -57,7 +57,7 @@ def prepare(events: str) -> None:
     with suppress(FileNotFoundError):
         if _is_of(read_head(events), boot):
             return
-    descriptor = os.open(os.path.join(events, HEAD), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    descriptor = os.open(f"{events}/{HEAD}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if not _is_of(_parse(os.pread(descriptor, _READ_BYTES, 0)), boot):  # nobody else was faster
@@ -90,7 +90,7 @@ def append(events: str, event: Event) -> None:
 @contextmanager
 def locked(events: str, operation: int) -> Iterator[tuple[int, Head]]:
     """Hold the log's lock: the descriptor of the head, and what it says. FileNotFoundError where there is no log."""
-    descriptor = os.open(os.path.join(events, HEAD), os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.open(f"{events}/{HEAD}", os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, operation)
         head = _parse(os.pread(descriptor, _READ_BYTES, 0))
@@ -103,7 +103,7 @@ def locked(events: str, operation: int) -> Iterator[tuple[int, Head]]:
 
 def read_head(events: str) -> Head | None:
     """What the head says now; None where it is damaged. FileNotFoundError where there is none."""
-    descriptor = os.open(os.path.join(events, HEAD), os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(f"{events}/{HEAD}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return _parse(os.pread(descriptor, _READ_BYTES, 0))
     finally:
@@ -117,7 +117,7 @@ def segments(events: str) -> list[int]:
 
 def segment_path(events: str, base: int) -> str:
     """The file of the segment that begins at ``base``."""
-    return os.path.join(events, f"{base:020d}")
+    return f"{events}/{base:020d}"
 
 
 def _is_of(head: Head | None, boot: str) -> bool:

@@ -93,6 +93,8 @@ class EventReader:
     def _read(self) -> bytes:
         """Whole lines from the place on; what never becomes a line is passed over."""
         data = os.pread(self._segment, _READ_BYTES, self.cursor.offset - self._base)
+        if not data and self._end() < self.cursor.offset:  # somebody has cut it off
+            raise CursorExpiredError
         end = data.rfind(b"\n") + 1
         return data[:end] if end or len(data) < _READ_BYTES else data
 

@@ -13,12 +13,15 @@ from jobworker_lib.job.directory import FILE_MODE
 
 LOG = "engine.log"
 
-_PACKAGES = str(Path(__file__).resolve().parents[2])
+_PACKAGE = Path(__file__).resolve().parents[1]
 _BOOTSTRAP = """
-import importlib, sys
-sys.path.insert(0, sys.argv[1])
-importlib.import_module(sys.argv[2]).main()
+import importlib, sys, types
+package = types.ModuleType(sys.argv[1])
+package.__path__ = [sys.argv[2]]
+sys.modules[sys.argv[1]] = package
+importlib.import_module(sys.argv[3]).main()
 """
+"""It skips the package's public face, which would load asyncio and sqlite3 into the fork server and all its shims."""
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """Ignored here for good, and restored by subprocess in what it executes."""
 
@@ -34,7 +37,7 @@ def spawn(module: str, state_dir: Path, *, stdin: int) -> None:
     log = os.open(state_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
     try:
         # It needs the standard library and this package alone, so it skips site-packages: a faster start.
-        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, _PACKAGES, module, str(state_dir)]
+        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, _PACKAGE.name, str(_PACKAGE), module, str(state_dir)]
         status = subprocess.call(command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=log, env={})
     finally:
         os.close(log)

@@ -39,15 +39,21 @@ def descendants(*roots: int) -> list[int]:
     return list(found)
 
 
-def processes_with_environment(variable: str, value: str) -> list[int]:
-    """The pids of all processes that were executed with this environment variable and that we may look at."""
+def processes_with_environment(variable: str, value: str) -> list[tuple[int, dict[str, str]]]:
+    """Pid and environment of all processes that were executed with this variable and that we may look at."""
     wanted = os.fsencode(f"{variable}={value}")
     found = []
     for pid in _all_pids():
         with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-            if wanted in file.read().split(b"\0"):
-                found.append(pid)
+            entries = file.read().split(b"\0")
+            if wanted in entries:
+                found.append((pid, dict(_variable(entry) for entry in entries)))
     return found
+
+
+def _variable(entry: bytes) -> tuple[str, str]:
+    name, _, value = os.fsdecode(entry).partition("=")
+    return name, value
 
 
 def _all_pids() -> Iterator[int]:

@@ -11,6 +11,8 @@ import signal
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 
+from jobworker_lib.host.descriptors import at_once
+
 Tree = Callable[[], list[int]]
 
 _HANDLES_AT_ONCE = 256
@@ -57,10 +59,11 @@ def kill(tree: Tree) -> None:
 def _each(tree: Tree, do: Callable[[int, int], None], skip: Collection[int] = ()) -> set[int]:
     """Do something to all of the tree but ``skip``, each given as pid and pidfd: the pids that were tried."""
     pids = [pid for pid in tree() if pid not in skip]
-    for start in range(0, len(pids), _HANDLES_AT_ONCE):
+    most = at_once(_HANDLES_AT_ONCE)
+    for start in range(0, len(pids), most):
         with ExitStack() as handles:
             opened: dict[int, int] = {}
-            for pid in pids[start : start + _HANDLES_AT_ONCE]:
+            for pid in pids[start : start + most]:
                 with suppress(ProcessLookupError):
                     opened[pid] = os.pidfd_open(pid)
                     handles.callback(os.close, opened[pid])

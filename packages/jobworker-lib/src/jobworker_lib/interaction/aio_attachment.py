@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Self
 
 from jobworker_lib.errors import InputClosedError
-from jobworker_lib.waiting.drivers import until_async
+from jobworker_lib.waiting.drivers import done_async, until_async
 from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Attachment:
         self._input = job_input
         self._reader = reader
         self._writing = asyncio.Lock()
+        self._opening = asyncio.Lock()
         self._waiters: set[asyncio.Event] = set()
 
     async def __aenter__(self) -> Self:
@@ -45,7 +46,7 @@ class Attachment:
         """As :meth:`jobworker_lib.Attachment.write`; cancelled, it has written a part."""
         async with self._writing:
             job_input = self._writable()
-            await until_async(self._core, self.job.id, job_input.poll_open)
+            await self._open(job_input)
             rest = memoryview(data)
             while rest:
                 sent = job_input.send(rest)
@@ -56,17 +57,16 @@ class Attachment:
 
     async def close_input(self) -> None:
         """As :meth:`jobworker_lib.Attachment.close_input`."""
-        await until_async(self._core, self.job.id, self._writable().poll_end)
+        await done_async(self._core, self._writable().end())
 
     async def resize(self, size: TerminalSize) -> None:
         """As :meth:`jobworker_lib.Attachment.resize`."""
-        job_input = self._writable()
-        await until_async(self._core, self.job.id, lambda: job_input.poll_resize(size))
+        await done_async(self._core, self._writable().resize(size))
 
     async def wait_input_closed(self) -> None:
         """Return when the job takes no more input, or this is closed."""
         job_input = self._writable()
-        await until_async(self._core, self.job.id, job_input.poll_open)
+        await self._open(job_input)
         loop = asyncio.get_running_loop()
         while not job_input.is_closed():
             await self._wait(job_input, loop.add_reader, loop.remove_reader)
@@ -94,6 +94,12 @@ class Attachment:
         self._input.close()
         for waiter in self._waiters:
             waiter.set()
+
+    async def _open(self, job_input: JobInput) -> None:
+        async with self._opening:
+            if job_input.is_opening:
+                await done_async(self._core, job_input.opening)
+            job_input.opened()
 
     def _writable(self) -> JobInput:
         if self._input is None or self._input.fileno() < 0:

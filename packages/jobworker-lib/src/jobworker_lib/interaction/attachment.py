@@ -6,7 +6,7 @@ import select
 from typing import TYPE_CHECKING, Self
 
 from jobworker_lib.errors import InputClosedError
-from jobworker_lib.waiting.drivers import until
+from jobworker_lib.waiting.drivers import done, until
 from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Attachment:
                 much of ``data`` it has read is not known.
         """
         job_input = self._writable()
-        until(self._core, self.job.id, job_input.poll_open)
+        self._open(job_input)
         rest = memoryview(data)
         while rest:
             sent = job_input.send(rest)
@@ -67,7 +67,7 @@ class Attachment:
         Raises:
             InvalidArgumentError: the job has a terminal, whose input has no end: write Ctrl-D, ``b"\\x04"``.
         """
-        until(self._core, self.job.id, self._writable().poll_end)
+        done(self._core, self._writable().end())
 
     def resize(self, size: TerminalSize) -> None:
         """Set the size of the job's terminal; programs that fill the screen draw it anew.
@@ -78,8 +78,7 @@ class Attachment:
             InvalidArgumentError: it can't be a size.
             NoTerminalError: the job has no terminal.
         """
-        job_input = self._writable()
-        until(self._core, self.job.id, lambda: job_input.poll_resize(size))
+        done(self._core, self._writable().resize(size))
 
     def output(self) -> Iterator[Chunk]:
         """The job's output until it has ended. To be iterated once, or on from where it was left."""
@@ -96,6 +95,12 @@ class Attachment:
         self._reader.close()
         if self._input is not None:
             self._input.close()
+
+    def _open(self, job_input: JobInput) -> None:
+        with job_input.handing_over:
+            if job_input.is_opening:
+                done(self._core, job_input.opening)
+            job_input.opened()
 
     def _writable(self) -> JobInput:
         if self._input is None or self._input.fileno() < 0:

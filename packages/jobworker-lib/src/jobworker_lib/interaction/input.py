@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from jobworker_lib.errors import (
     InputClosedError,
     InvalidArgumentError,
-    JobNotRunningError,
     NoInputError,
     NoTerminalError,
 )
 from jobworker_lib.job.spec import checked_terminal
+from jobworker_lib.waiting.request import Request
 
 if TYPE_CHECKING:
-    from jobworker_lib.core import Core
     from jobworker_lib.job.status import JobStatus
     from jobworker_lib.job.terminal import TerminalSize
+    from jobworker_lib.store.store import Store
 
 _BUFFER_BYTES = 64 << 10
 
@@ -31,7 +31,7 @@ class JobInput:
     What is sent stays in the socket until the job takes it. Closing it ends nothing but this writer.
     """
 
-    def __init__(self, core: Core, status: JobStatus) -> None:
+    def __init__(self, store: Store, status: JobStatus) -> None:
         """Prepare to write; nothing is asked of the job yet.
 
         Raises:
@@ -39,13 +39,23 @@ class JobInput:
         """
         if not (status.stdin or status.tty):
             raise NoInputError(status.id)
-        self._core = core
+        self._store = store
         self._job_id = status.id
         self._is_terminal = status.tty
         self._is_resized = False
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._theirs: socket.socket | None = theirs
-        self._handing_over = threading.Lock()
+        self._theirs = theirs
+        self.opening = Request(
+            store,
+            status.id,
+            {"do": "attach"},
+            [theirs.fileno()],
+            already=lambda _: not self.is_opening,
+            ended_will_do=True,
+        )
+        """Hands the shim its end of the socket, or finds that the job has ended, which :meth:`send` tells."""
+        self.handing_over = threading.Lock()
+        """Held by the thread that does that."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
         self._socket.setblocking(False)
 
@@ -53,18 +63,14 @@ class JobInput:
         """To wait for room, or for the end of the input, which makes it readable; -1 when it is closed."""
         return self._socket.fileno()
 
-    def poll_open(self) -> bool | None:
-        """True, once the shim has the socket, or the job has ended, which :meth:`send` tells."""
-        with self._handing_over:
-            if self._theirs is not None:
-                try:
-                    if self._core.poll_control(self._job_id, {"do": "attach"}, [self._theirs.fileno()]) is None:
-                        return None
-                except JobNotRunningError:
-                    pass
-                self._theirs.close()
-                self._theirs = None
-            return True
+    @property
+    def is_opening(self) -> bool:
+        """Whether the shim is still to be handed the socket."""
+        return self._socket.fileno() >= 0 and self._theirs.fileno() >= 0
+
+    def opened(self) -> None:
+        """Note that it was; for who holds ``handing_over``."""
+        self._theirs.close()
 
     def send(self, data: memoryview) -> int:
         """Send what there is room for now: how much. InputClosedError where the job takes no more."""
@@ -84,34 +90,26 @@ class JobInput:
         except OSError:
             return True
 
-    def poll_end(self) -> bool | None:
-        """End the job's input after what was sent to it: True, once its shim knows, or none is left to end."""
+    def end(self) -> Request:
+        """What ends the job's input after what was sent to it."""
         if self._is_terminal:
             raise InvalidArgumentError("input", "a terminal has no end of input; write b'\\x04', the character Ctrl-D")
-        try:
-            return self._core.poll_control(self._job_id, {"do": "end_input"})
-        except JobNotRunningError:
-            return True
+        return Request(self._store, self._job_id, {"do": "end_input"}, ended_will_do=True)
 
-    def poll_resize(self, size: TerminalSize) -> bool | None:
-        """Set the size of the job's terminal: True, once it is set, or the job has ended."""
+    def resize(self, size: TerminalSize) -> Request:
+        """What sets the size of the job's terminal."""
         checked_terminal(size)
         if not self._is_terminal:
             raise NoTerminalError(self._job_id)
-        request = {"do": "resize", **asdict(size), "redraw": not self._is_resized}
-        try:
-            resized = self._core.poll_control(self._job_id, request)
-        except JobNotRunningError:
-            return True
-        self._is_resized = self._is_resized or resized is not None
-        return resized
+        message = {"do": "resize", **asdict(size), "redraw": not self._is_resized}
+        self._is_resized = True
+        return Request(self._store, self._job_id, message, ended_will_do=True)
 
     def close(self) -> None:
         """Write no more; who waits for room in another thread is woken. The job's input stays open."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        with self._handing_over:
-            if self._theirs is not None:
-                self._theirs.close()
-                self._theirs = None
+        if self.handing_over.acquire(blocking=False):  # otherwise who hands it over lets go of it
+            self._theirs.close()
+            self.handing_over.release()

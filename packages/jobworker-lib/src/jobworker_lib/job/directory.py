@@ -12,16 +12,17 @@ when all of the job is over.
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from jobworker_lib.job import record
 from jobworker_lib.job.attempts import Attempt
-from jobworker_lib.job.record import known_fields
+from jobworker_lib.job.record import DAMAGE, known_fields
 from jobworker_lib.job.spec import JobSpec
 from jobworker_lib.job.status import JobStatus, Reason, State
 from jobworker_lib.job.timestamps import utc_from_ns
@@ -56,6 +57,8 @@ class StartRecord:
     """The main process, in the pid namespace of its host."""
     boot_id: str | None = None
     """The boot of the host in which it was executed; None: of a version that did not record it."""
+    directory: str | None = None
+    """The identity of the job's directory; another one is a copy. None: as above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,13 @@ class ExitRecord:
     error: str | None = None
     """Why the command could not be executed, or how the job was lost."""
     output_dropped_bytes: int = 0
-    """What the job wrote beyond the output limit at which it was stopped."""
+    """Output that was dropped to keep the limit, whatever it does at it."""
+    output_bytes: int | None = None
+    """Output that was captured. None: the record is not a shim's, and this and what follows must be looked up."""
+    started_ns: int | None = None
+    """The one of ``started.json``."""
+    timeout: float | None = None
+    """The timeout that held in the end."""
     usage: Usage | None = None
     """What the job has used; None: of a version that did not record it, or of a job that was lost."""
     out_of_memory_process: str | None = None
@@ -86,37 +95,56 @@ class ExitRecord:
         return cls(**{**known, "state": State(value["state"]), "reason": Reason(value["reason"]), "usage": usage})
 
 
+class _Known(NamedTuple):
+    """What can be told of a job only from what its supervisor writes."""
+
+    started_ns: int | None
+    timeout: float | None
+    output_bytes: int
+    output_dropped_bytes: int
+
+
 class JobDirectory:
     """Reads and writes one job's directory."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = os.fspath(path)
+
+    @property
+    def name(self) -> str:
+        """The job's id."""
+        return os.path.basename(self.path)
+
+    def identity(self) -> str:
+        """What tells this directory from a copy of it, whatever its path is. FileNotFoundError where it is gone."""
+        about = os.stat(self.path)
+        return f"{about.st_dev}:{about.st_ino}"
 
     def state_directory(self) -> Path:
         """The state directory that it is in, or else, where it is in none, the directory itself."""
-        path = self.path.resolve()
+        path = Path(self.path).resolve()
         return path.parents[1] if path.parent.name == JOBS else path
 
     def file(self, name: str) -> str:
         """The path of one of the directory's files."""
-        return os.path.join(self.path, name)
+        return f"{self.path}/{name}"
 
     def read_spec(self) -> JobSpec:
         """The job as accepted. FileNotFoundError where there is no such job."""
-        return JobSpec.from_json(_read_json(self.file(SPEC)))
+        return JobSpec.from_json(record.read(self.file(SPEC)))
 
     def read_started(self) -> StartRecord | None:
-        """The start record, None before."""
+        """The start record, None before, and where it is damaged."""
         try:
-            return StartRecord(**known_fields(StartRecord, _read_json(self.file(STARTED))))
-        except FileNotFoundError:
+            return StartRecord(**known_fields(StartRecord, record.read(self.file(STARTED))))
+        except (FileNotFoundError, *DAMAGE):
             return None
 
     def timeout_of(self, spec: JobSpec) -> float | None:
         """Seconds that the job may run: as last changed, or else as accepted."""
         try:
-            timeout: float | None = _read_json(self.file(TIMEOUT))["timeout"]
-        except FileNotFoundError:
+            timeout: float | None = record.read(self.file(TIMEOUT))["timeout"]
+        except (FileNotFoundError, *DAMAGE):
             return spec.timeout
         return timeout
 
@@ -127,17 +155,21 @@ class JobDirectory:
     def read_cgroup(self) -> dict[str, Any] | None:
         """The record of the job's cgroup; None where it has none."""
         try:
-            record: dict[str, Any] = _read_json(self.file(CGROUP))
+            found: dict[str, Any] = record.read(self.file(CGROUP))
         except FileNotFoundError:
             return None
-        return record
+        return found
 
     def read_exit(self) -> ExitRecord | None:
-        """The exit record, None before."""
+        """The exit record, None before. Where it is damaged, the job is lost."""
         try:
-            return ExitRecord.from_json(_read_json(self.file(EXIT)))
+            return ExitRecord.from_json(record.read(self.file(EXIT)))
         except FileNotFoundError:
             return None
+        except DAMAGE:
+            written_ns = os.stat(self.file(EXIT)).st_mtime_ns
+            error = "the record of its end is damaged"
+            return ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=written_ns, error=error)
 
     def has_exit(self) -> bool:
         """Whether the exit record is there."""
@@ -151,9 +183,9 @@ class JobDirectory:
         """Whether the job waits for its turn, so that nobody needs to hold its lock."""
         return os.path.exists(self.file(QUEUED)) and not self.was_taken() and not self.has_exit()
 
-    def write(self, name: str, record: Any) -> None:
+    def write(self, name: str, value: Any) -> None:
         """Write a record, all of it or nothing, as JSON."""
-        self._write_new(name, json.dumps(record).encode())
+        self._write_new(name, record.to_bytes(value))
         os.rename(self._new(name), self.file(name))
 
     def reserve(self, name: str) -> None:
@@ -167,9 +199,13 @@ class JobDirectory:
     def _write_new(self, name: str, data: bytes) -> None:
         # Not truncated before, but after: what was reserved is written over.
         descriptor = os.open(self._new(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.truncate()
+        try:
+            written = os.write(descriptor, data)
+            if written < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(descriptor, written)
+        finally:
+            os.close(descriptor)
 
     def _new(self, name: str) -> str:
         return self.file(f".{name}.new")
@@ -211,10 +247,23 @@ class JobDirectory:
         """
         ended = self.read_exit() or lost
         spec = self.read_spec()
+        if ended is None or ended.output_bytes is None:
+            return self._status_of(spec, ended, self._look_up(spec, ended))
+        return self._status_of(spec, ended, ended)
+
+    def _look_up(self, spec: JobSpec, ended: ExitRecord | None) -> _Known:
         started = self.read_started()
+        return _Known(
+            started.started_ns if started else None,
+            self.timeout_of(spec),
+            recorded_bytes(self, in_segments=spec.output_limit is not None),
+            self._dropped_bytes(spec, ended),
+        )
+
+    def _status_of(self, spec: JobSpec, ended: ExitRecord | None, known: _Known | ExitRecord) -> JobStatus:
         if ended:
             state = ended.state
-        elif started:
+        elif known.started_ns is not None:
             state = State.RUNNING
         else:
             state = State.QUEUED if self.is_queued() else State.STARTING
@@ -225,10 +274,10 @@ class JobDirectory:
             owner=spec.owner,
             labels=spec.labels,
             limits=spec.limits,
-            timeout=self.timeout_of(spec),
+            timeout=known.timeout,
             state=state,
             created_ns=spec.created_ns,
-            started_at=utc_from_ns(started.started_ns) if started else None,
+            started_at=None if known.started_ns is None else utc_from_ns(known.started_ns),
             ended_at=utc_from_ns(ended.ended_ns) if ended else None,
             exit_code=ended.exit_code if ended else None,
             signal=ended.signal if ended else None,
@@ -236,9 +285,9 @@ class JobDirectory:
             error=ended.error if ended else None,
             stdin=spec.stdin,
             tty=spec.terminal is not None,
-            output_bytes=recorded_bytes(self, in_segments=spec.output_limit is not None),
+            output_bytes=known.output_bytes or 0,
             output_limit=spec.output_limit,
-            output_dropped_bytes=self._dropped_bytes(spec, ended),
+            output_dropped_bytes=known.output_dropped_bytes,
             priority=spec.priority,
             restart=spec.restart,
             usage=ended.usage if ended else None,
@@ -246,17 +295,18 @@ class JobDirectory:
             isolation=spec.isolation,
             user=spec.user,
             groups=spec.groups,
-            attempts=self._attempts(spec, started, ended),
+            attempts=self._attempts(spec, known.started_ns, ended),
         )
 
-    def _attempts(self, spec: JobSpec, started: StartRecord | None, ended: ExitRecord | None) -> tuple[Attempt, ...]:
+    def _attempts(self, spec: JobSpec, started_ns: int | None, ended: ExitRecord | None) -> tuple[Attempt, ...]:
         """The executions of the command; of the last one the end is told by the exit record."""
-        if started is None:
+        if started_ns is None:
             return ()
-        attempts = [Attempt(number=1, started_ns=started.started_ns)]
+        attempts = [Attempt(number=1, started_ns=started_ns)]
         if spec.restart:
-            with suppress(FileNotFoundError):  # it appears when the first attempt has ended
-                attempts = [Attempt(**known_fields(Attempt, attempt)) for attempt in _read_json(self.file(ATTEMPTS))]
+            with suppress(FileNotFoundError, *DAMAGE):  # it appears when the first attempt has ended
+                known = [Attempt(**known_fields(Attempt, attempt)) for attempt in record.read(self.file(ATTEMPTS))]
+                attempts = known or attempts
         if ended and attempts[-1].ended_ns is None:
             attempts[-1] = replace(
                 attempts[-1],
@@ -273,8 +323,3 @@ class JobDirectory:
         if spec.output_limit.action == "stop":
             return ended.output_dropped_bytes if ended else 0
         return next(iter(segment_bases(self.path)), 0)
-
-
-def _read_json(path: str) -> Any:
-    with open(path, "rb") as file:
-        return json.loads(file.read())

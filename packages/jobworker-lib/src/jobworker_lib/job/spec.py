@@ -9,7 +9,7 @@ import re
 import time
 import unicodedata
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_TERM = "xterm-256color"
 JOB_ID_VARIABLE = "JOBWORKER_JOB_ID"
 """Set in every job's environment; also how processes are found whose shim is gone."""
+DIRECTORY_VARIABLE = "JOBWORKER_JOB_DIRECTORY"
+"""Set there as well, by the shim: which directory the job has, so that a copy of it is not taken for it."""
 
 _LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
 _MOST_LABELS = 64
@@ -119,13 +121,9 @@ class JobSpec:
         """Until when it must have been started, in nanoseconds since the epoch."""
         return None if self.start_deadline is None else self.created_ns + round(self.start_deadline * 1e9)
 
-    def to_json(self) -> dict[str, Any]:
-        """The spec as JSON takes it."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> JobSpec:
-        """The spec that :meth:`to_json` was made from."""
+        """The spec that was written as JSON."""
         parts: dict[str, Any] = {
             name: kind(**known_fields(kind, value[name]))
             for name, kind in _PARTS.items()
@@ -229,8 +227,8 @@ def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
         if not _checked_string("env", name) or "=" in name:
             raise InvalidArgumentError("env", "a name is empty or holds '='")
         _checked_string("env", value)
-        if name == JOB_ID_VARIABLE:
-            raise InvalidArgumentError("env", f"{JOB_ID_VARIABLE} is set by jobworker")
+        if name in (JOB_ID_VARIABLE, DIRECTORY_VARIABLE):
+            raise InvalidArgumentError("env", f"{name} is set by jobworker")
     return dict(env)
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Callable
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 from jobworker_lib.job import attempts, isolation, limits, restart, status, terminal, usage
-from jobworker_lib.job.status import JobStatus
+from jobworker_lib.job.attempts import Attempt
+from jobworker_lib.job.limits import Limits
+from jobworker_lib.job.record import known_fields
+from jobworker_lib.job.status import JobStatus, Reason, State
+from jobworker_lib.job.timestamps import utc_from_ns
+from jobworker_lib.job.usage import Usage
 from jobworker_lib.output import limit
+from jobworker_lib.output.limit import OutputLimit
 
 _MODULES = (attempts, isolation, limit, limits, restart, status, terminal, usage)
 _NAMES = {"datetime": datetime, **{name: kind for module in _MODULES for name, kind in vars(module).items()}}
@@ -23,15 +29,87 @@ FIELDS = " ".join(field.name for field in fields(JobStatus))
 """Tells whether a status was kept by a version that knows the same things."""
 
 
+_OF_SPEC = (
+    "id", "argv", "cwd", "owner", "labels", "limits", "created_ns", "stdin", "terminal", "output_limit", "priority",
+)  # fmt: skip
+
+_RARE = ("restart", "isolation", "user")
+"""What of a spec is not worth a quick way."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # asdict() would copy all of it
+
+
+_encode = json.JSONEncoder(default=_plain, separators=(",", ":")).encode
+"""Made once: json.dumps() makes an encoder at each call."""
+
+
 def encode(value: JobStatus) -> str:
     """All of it as text."""
-    return json.dumps(asdict(value), default=datetime.isoformat)
+    return _encode(value)
+
+
+def encode_records(spec: dict[str, Any], ended: dict[str, Any]) -> str | None:
+    """The status of an ended job from the JSON of its records, with little work; None where they don't tell all of it.
+
+    KeyError where one of them is of an older version.
+    """
+    if ended.get("output_bytes") is None or any(map(spec.get, _RARE)) or spec["limits"].get("io"):
+        return None
+    return _encode([{name: spec[name] for name in _OF_SPEC}, ended])
 
 
 def decode(text: str) -> JobStatus:
     """The status that the text was made from."""
-    decoded: JobStatus = _dataclass_decoder_of_status()(json.loads(text))
+    value = json.loads(text)
+    if isinstance(value, list):
+        return _status_of_records(*value)
+    decoded: JobStatus = _dataclass_decoder_of_status()(value)
     return decoded
+
+
+def _status_of_records(spec: dict[str, Any], ended: dict[str, Any]) -> JobStatus:
+    started_ns, output_limit, used = ended["started_ns"], spec["output_limit"], ended.get("usage")
+    return JobStatus(
+        id=spec["id"],
+        argv=tuple(spec["argv"]),
+        cwd=spec["cwd"],
+        owner=spec["owner"],
+        labels=spec["labels"],
+        limits=Limits(**known_fields(Limits, spec["limits"])),
+        timeout=ended["timeout"],
+        state=State(ended["state"]),
+        created_ns=spec["created_ns"],
+        started_at=None if started_ns is None else utc_from_ns(started_ns),
+        ended_at=utc_from_ns(ended["ended_ns"]),
+        exit_code=ended["exit_code"],
+        signal=ended["signal"],
+        reason=Reason(ended["reason"]),
+        error=ended["error"],
+        stdin=spec["stdin"],
+        tty=spec["terminal"] is not None,
+        output_bytes=ended["output_bytes"],
+        output_limit=output_limit and OutputLimit(**known_fields(OutputLimit, output_limit)),
+        output_dropped_bytes=ended["output_dropped_bytes"],
+        priority=spec["priority"],
+        attempts=() if started_ns is None else (_only_attempt(ended),),
+        usage=used and Usage(**known_fields(Usage, used)),
+        out_of_memory_process=ended.get("out_of_memory_process"),
+    )
+
+
+def _only_attempt(ended: dict[str, Any]) -> Attempt:
+    return Attempt(
+        number=1,
+        started_ns=ended["started_ns"],
+        ended_ns=ended["ended_ns"],
+        exit_code=ended["exit_code"],
+        signal=ended["signal"],
+        error=ended["error"],
+    )
 
 
 @cache

@@ -40,11 +40,11 @@ class Acceptance:
         Raises:
             QuotaExceededError: as many jobs run, and wait, as may.
         """
-        hidden = JobDirectory(self._store.new / spec.id)
+        hidden = JobDirectory(os.path.join(self._store.new, spec.id))
         os.mkdir(hidden.path, DIRECTORY_MODE)
         lock = -1
         try:
-            hidden.write(SPEC, spec.to_json())
+            hidden.write(SPEC, spec)
             lock = os.open(hidden.file(SPEC), os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = self._publish(spec, hidden)
@@ -56,8 +56,9 @@ class Acceptance:
         if known is not None:
             os.close(lock)
             shutil.rmtree(hidden.path)
+            self._store.upkeep.find(known)
             return known
-        directory = JobDirectory(self._store.jobs / spec.id)
+        directory = JobDirectory(os.path.join(self._store.jobs, spec.id))
         if directory.is_queued():
             os.close(lock)
             self._store.keeper.tend()
@@ -94,7 +95,7 @@ class Acceptance:
         """Let a job wait for its turn; the caller holds its lock."""
         self._store.keeper.mark()
         directory.write(QUEUED, {"queued_ns": time.time_ns()})
-        index_rows.set_state(db, directory.path.name, State.QUEUED)
+        index_rows.set_state(db, directory.name, State.QUEUED)
 
     def _show(self, spec: JobSpec, hidden: JobDirectory, state: State) -> None:
         event = Event(type=EventType.CREATED, job_id=spec.id, time_ns=spec.created_ns, owner=spec.owner, state=state)
@@ -103,12 +104,12 @@ class Acceptance:
         except FileNotFoundError:  # it was removed by hand
             log.prepare(self._store.events)
             log.append(self._store.events, event)
-        os.rename(hidden.path, self._store.jobs / spec.id)
+        os.rename(hidden.path, os.path.join(self._store.jobs, spec.id))
 
     def _withdraw(self, spec: JobSpec, hidden: JobDirectory) -> None:
         """Undo what there is of a job that can't be made; the caller holds its lock."""
         with suppress(OSError, EngineError):
             with suppress(FileNotFoundError):
-                os.rename(self._store.jobs / spec.id, hidden.path)
-            os.rename(hidden.path, self._store.deleted / spec.id)
-            self._store.upkeep.clear(self._store.deleted / spec.id)
+                os.rename(os.path.join(self._store.jobs, spec.id), hidden.path)
+            os.rename(hidden.path, os.path.join(self._store.deleted, spec.id))
+            self._store.upkeep.clear(os.path.join(self._store.deleted, spec.id))

@@ -7,9 +7,9 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from jobworker_lib.errors import InvalidArgumentError
+from jobworker_lib.errors import InvalidArgumentError, StateDirectoryError
 from jobworker_lib.job.directory import FILE_MODE
-from jobworker_lib.job.record import known_fields
+from jobworker_lib.job.record import DAMAGE, known_fields
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,14 +61,18 @@ class BoundsFile:
         self._bounds = Bounds()
 
     def read(self) -> Bounds:
-        """The bounds that hold now."""
+        """The bounds that hold now. StateDirectoryError where the file is damaged."""
         try:
             about = os.stat(self._path)
         except FileNotFoundError:
             return Bounds()
         seen = (about.st_ino, about.st_mtime_ns, about.st_size)
         if seen != self._seen:
-            self._bounds = Bounds(**known_fields(Bounds, json.loads(self._path.read_bytes())))
+            try:
+                self._bounds = checked_bounds(Bounds(**known_fields(Bounds, json.loads(self._path.read_bytes()))))
+            except (*DAMAGE, InvalidArgumentError) as error:
+                problem = f"{self._path} is damaged: {error}; set the bounds again, or remove it"
+                raise StateDirectoryError(problem) from error
             self._seen = seen
         return self._bounds
 

@@ -113,7 +113,7 @@ class Keeper:
             else:
                 was_busy = True
         for directory, _ in self._taken:
-            index_rows.set_state(db, directory.path.name, State.STARTING)
+            index_rows.set_state(db, directory.name, State.STARTING)
         is_over = not self._taken and admission.count_queued(db) == 0
         if is_over:  # an engine that queues a job after this transaction finds the lock free
             os.ftruncate(self._lock, 0)
@@ -141,7 +141,7 @@ class Keeper:
             try:
                 self._launcher.launch(directory, lock, queued=True)
             except JobworkerError as error:
-                _complain(f"job {directory.path.name}: {error}")
+                _complain(f"job {directory.name}: {error}")
                 self._put_back([directory, *(other for other, _ in self._taken)])
                 self._rest()
 
@@ -154,7 +154,7 @@ class Keeper:
 
         def work(db: sqlite3.Connection) -> None:
             for directory in jobs:
-                self._store.upkeep.put_back(db, directory.path.name)
+                self._store.upkeep.put_back(db, directory.name)
 
         self._store.index.transact(work)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from jobworker_lib.job.directory import EXIT, ExitRecord, JobDirectory
@@ -67,5 +66,5 @@ def _held(directory: JobDirectory) -> Iterator[bool]:
 
 
 def _end(directory: JobDirectory, record: ExitRecord) -> None:
-    directory.write(EXIT, asdict(record))
+    directory.write(EXIT, record)
     lost.tell_end(directory, record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobworker_lib.job.attempts import Attempt
@@ -76,4 +76,4 @@ class Attempts:
         return min(self._policy.backoff * 2.0**doublings, self._policy.max_backoff)
 
     def _write(self, attempts: list[Attempt]) -> None:
-        self._directory.write(ATTEMPTS, [asdict(attempt) for attempt in attempts])
+        self._directory.write(ATTEMPTS, attempts)

@@ -36,7 +36,13 @@ class Control:
         received = receive(self._socket, 2)
         if received is None:
             return
-        request, (reply_to, *passed) = received
+        request, descriptors = received
+        wanted = 2 if request["do"] == "attach" else 1
+        if len(descriptors) < wanted:  # this process may have no more; it is asked again
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
+        reply_to, *passed = descriptors
         with socket.socket(fileno=reply_to) as reply, suppress(OSError):  # the asker may be gone
             if request["do"] == "usage":
                 send(reply, {"running": True, "usage": asdict(accounting.now())}, [])

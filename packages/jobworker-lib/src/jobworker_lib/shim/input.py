@@ -10,9 +10,11 @@ import socket
 import termios
 from contextlib import suppress
 
+from jobworker_lib.host.descriptors import at_once
+
 _MOST_MOVED = 64 << 10
 _MOST_WRITERS = 100
-"""So many may be attached at once; the next ones wait."""
+"""So many may be attached at once, and fewer where this process may have few descriptors; the next ones wait."""
 
 
 class Input:
@@ -31,6 +33,7 @@ class Input:
         self._writers: dict[int, _Writer] = {}
         self._is_ending = False
         self._is_full = False
+        self._most_writers = at_once(_MOST_WRITERS)
         if target is not None:
             poller.register(target, 0)  # to be told when the job has closed its side
 
@@ -40,7 +43,7 @@ class Input:
     @property
     def is_crowded(self) -> bool:
         """Whether no further writer is taken now."""
-        return len(self._writers) >= _MOST_WRITERS
+        return len(self._writers) >= self._most_writers
 
     def add(self, writer: socket.socket) -> None:
         """Take input from ``writer`` too, which is ours from now on; it is closed as soon as there is no use for it."""

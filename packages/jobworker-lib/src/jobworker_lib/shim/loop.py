@@ -78,9 +78,11 @@ class JobLoop:
             self._until(self._pause_is_over)
             self._finish_attempt()
         self._memory.close()
+        written = self._writer
         return replace(
             self._ending.record(),
-            output_dropped_bytes=self._writer.beyond_limit,
+            output_bytes=written.size,
+            output_dropped_bytes=written.dropped_bytes,
             usage=self._accounting.final(),
         )
 

@@ -55,7 +55,8 @@ def run_job(directory: JobDirectory, reply: socket.socket | None) -> bool:
     try:
         supervise(directory, directory.read_spec(), signals, started)
     except OSError as error:
-        traceback.print_exc()  # to the engine's log
+        with suppress(OSError):  # the disk may be full
+            traceback.print_exc()  # to the engine's log
         _kill_all()
         _answer(reply, {"error": os.strerror(error.errno or 0)})
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobworker_lib.cgroup import making
@@ -14,6 +14,7 @@ from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host.procfs import boot_id
 from jobworker_lib.job.directory import CGROUP, EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.job.spec import DIRECTORY_VARIABLE
 from jobworker_lib.job.start_errors import explain
 from jobworker_lib.job.status import Reason, State
 from jobworker_lib.output.writer import OutputWriter
@@ -37,7 +38,7 @@ def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, start
     if has_started:
         is_written = _write_exit(directory, record)
     else:
-        directory.write(EXIT, asdict(record))
+        directory.write(EXIT, record)
         is_written = True
     if is_written:
         _tell(directory, spec, EventType.ENDED, record.ended_ns, record.state)
@@ -47,10 +48,12 @@ def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, start
 
 def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> tuple[ExitRecord, bool]:
     """Run a job, and let go of its files: how it ended, and whether it ever started."""
+    identity = directory.identity()
     spec = replace(
         spec,
         timeout=directory.timeout_of(spec),  # it may have been changed while the job was queued
-        hidden_paths=(*spec.hidden_paths, str(directory.state_directory())),
+        env={**spec.env, DIRECTORY_VARIABLE: identity},
+        hidden_paths=(*spec.hidden_paths, str(directory.state_directory())) if spec.isolation else (),
     )
     with (
         closing(OutputWriter(directory, spec.output_limit)) as writer,
@@ -63,9 +66,9 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
             process = Spawned(spec, spec.terminal, group)
         except (OSError, LimitNotEnforceableError) as error:
             directory.give_back(STARTED)
-            return _failure(error, spec), False
-        record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id())
-        directory.write(STARTED, asdict(record))
+            return replace(_failure(error, spec), output_bytes=0, timeout=spec.timeout), False
+        record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id(), directory=identity)
+        directory.write(STARTED, record)
         _tell(directory, spec, EventType.STARTED, record.started_ns, State.RUNNING)
         started(None)
         attempts = Attempts(directory, spec.restart, record.started_ns)
@@ -73,7 +76,8 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
         def output_truncated() -> None:
             _tell(directory, spec, EventType.OUTPUT_TRUNCATED, time.time_ns(), None)
 
-        return JobLoop(process, spec, writer, control, signals, attempts, output_truncated, group).run(), True
+        ended = JobLoop(process, spec, writer, control, signals, attempts, output_truncated, group).run()
+        return replace(ended, started_ns=record.started_ns, timeout=directory.timeout_of(spec)), True
 
 
 def _make_group(directory: JobDirectory, spec: JobSpec, undo: ExitStack) -> Group | None:
@@ -106,7 +110,7 @@ def _write_exit(directory: JobDirectory, record: ExitRecord) -> bool:
     """Write the exit record, however long the disk is full; False where there is nothing left to write it to."""
     while True:
         try:
-            directory.write(EXIT, asdict(record))
+            directory.write(EXIT, record)
         except FileNotFoundError:
             return False  # the state directory was removed: nobody can ask for the record
         except OSError:

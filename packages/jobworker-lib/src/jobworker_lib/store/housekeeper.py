@@ -19,6 +19,7 @@ from jobworker_lib.store import index_rows, scan
 from jobworker_lib.store.retention import read_retention, superfluous
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
 
     from jobworker_lib.store.retention import EndedJob
@@ -28,8 +29,10 @@ _LOCK_FILE = "retention.lock"
 _PERIOD_SECONDS = 60.0
 _LOOK_SECONDS = 2.0
 _BATCH = 200
-_BREATH_SECONDS = 0.02
-"""A pause after each batch, so that nobody notices when very many jobs are looked at for the first time."""
+_MEASURED_AT_ONCE = 20
+_BREATHS = 4
+"""Jobs are measured a few at a time, with a pause so many times as long, so that nobody notices when it is done to very
+many for the first time."""
 
 _log = logging.getLogger(__name__)
 
@@ -106,17 +109,19 @@ class Housekeeper:
 
     def _measure(self) -> None:
         """Note what ended jobs take on the disk; it never changes."""
+        sizes: dict[str, int] = {}
         while not self._stopping:
-            job_ids = self._store.index.transact(lambda db: index_rows.unmeasured(db, _BATCH))
+            began = time.monotonic()
+            job_ids = self._store.index.transact(lambda db: _note_sizes(db, sizes))  # noqa: B023 - called at once
             if not job_ids:
                 return
-            sizes = {}
-            for job_id in job_ids:
-                sizes[job_id] = 0
-                with suppress(FileNotFoundError):  # removed just now
-                    sizes[job_id] = scan.disk_usage(str(self._store.jobs / job_id))
-            self._store.index.transact(lambda db: index_rows.set_bytes(db, sizes))  # noqa: B023 - called at once
-            self._wait(_BREATH_SECONDS)
+            sizes = {job_id: self._size(job_id) for job_id in job_ids}
+            self._wait(_BREATHS * (time.monotonic() - began))
+
+    def _size(self, job_id: str) -> int:
+        with suppress(FileNotFoundError):  # removed just now
+            return scan.disk_usage(f"{self._store.jobs}/{job_id}")
+        return 0
 
     def _remove(self) -> None:
         retention = read_retention(self._store.path)
@@ -137,7 +142,7 @@ class Housekeeper:
 
     def _remove_one(self, job_id: str) -> bool:
         """Remove a job, unless somebody reads it or is at it."""
-        directory = JobDirectory(self._store.jobs / job_id)
+        directory = JobDirectory(os.path.join(self._store.jobs, job_id))
         with suppress(FileNotFoundError, JobNotFoundError), ExitStack() as descriptors:  # or somebody has removed it
             for take in (directory.try_exclude_readers, directory.try_lock):
                 descriptor = take()
@@ -147,3 +152,9 @@ class Housekeeper:
             self._store.remove(directory)
             return True
         return False
+
+
+def _note_sizes(db: sqlite3.Connection, sizes: dict[str, int]) -> list[str]:
+    """Note what was measured: what is to be measured next."""
+    index_rows.set_bytes(db, sizes)
+    return index_rows.unmeasured(db, _MEASURED_AT_ONCE)

@@ -77,8 +77,8 @@ class Index:
             except (sqlite3.Error, OSError) as error:
                 raise EngineError(f"the index {self._path} can't be used: {error}") from error
 
-    def find(self, query: Query) -> tuple[list[Row], bool]:
-        """The jobs that a query finds, the newest first, and whether there are more than its limit."""
+    def find(self, query: Query) -> tuple[list[Row], tuple[int, str] | None]:
+        """The jobs that a query finds, the newest first; where there may be more, where to go on."""
         return self.transact(lambda db: index_schema.find(db, query))
 
     def untold(self) -> list[tuple[str, State]]:
@@ -151,12 +151,12 @@ class Index:
         self._inode = _inode(self._path)
         db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            _set_journal_mode(db, "TRUNCATE" if is_network_filesystem(str(self._path)) else "WAL")
             db.execute("PRAGMA synchronous = OFF")
             db.execute("BEGIN IMMEDIATE")
             if not _is_current(db):
-                self._rebuild(db)
+                self._rebuild(db)  # before there is a write-ahead log, through which all of it would be written twice
             db.commit()
+            _set_journal_mode(db, "TRUNCATE" if is_network_filesystem(str(self._path)) else "WAL")
         except BaseException:
             db.close()
             raise

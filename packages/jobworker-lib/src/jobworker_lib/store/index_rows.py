@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jobworker_lib.events.event import Cursor
@@ -13,7 +13,7 @@ from jobworker_lib.store.retention import EndedJob
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
     from jobworker_lib.events.event import Event
@@ -25,10 +25,15 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_LABEL = "INSERT OR IGNORE INTO labels (key, value, state, created_ns, id, owner) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_STATUS = "INSERT OR REPLACE INTO statuses VALUES (?, ?)"
+_BATCH = 1000
+_CACHE_KIB = 64 << 10
+
+_encode = json.JSONEncoder().encode
+"""Made once: json.dumps() makes more of it at each call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Indexed:
+class Indexed(NamedTuple):
     """What the index needs to know of a job."""
 
     id: str
@@ -41,6 +46,8 @@ class Indexed:
     priority: int = 0
     deadline_ns: int | None = None
     """What tells when it is started, where it has not ended."""
+    status: str | None = None
+    """Of an ended job: all that is known of it, where that is known already."""
 
     @classmethod
     def of(cls, spec: JobSpec, state: State) -> Self:
@@ -80,18 +87,20 @@ def set_position(db: sqlite3.Connection, cursor: Cursor) -> None:
 
 def fill(db: sqlite3.Connection, jobs: Iterable[Indexed], known_ends: AbstractSet[str], whole_since_ns: int) -> None:
     """Fill the empty tables. The log tells of the ends in ``known_ends``, and of all before ``whole_since_ns``."""
-    labels: list[tuple[object, ...]] = []
-
-    def rows() -> Iterator[tuple[object, ...]]:
-        for job in jobs:
-            labels.extend(_label_rows(job))
-            told = job.ended_ns is not None and (job.id in known_ends or job.ended_ns < whole_since_ns)
-            yield _row(job, told=told)
-
-    db.executemany(_INSERT, rows())
-    db.executemany(_INSERT_LABEL, sorted(labels))
+    (cache_size,) = db.execute("PRAGMA cache_size").fetchone()
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    remaining = iter(jobs)
+    while batch := list(islice(remaining, _BATCH)):
+        db.executemany(_INSERT, [_row(job, told=_is_told(job, known_ends, whole_since_ns)) for job in batch])
+        db.executemany(_INSERT_STATUS, [(job.id, job.status) for job in batch if job.status is not None])
+        db.executemany(_INSERT_LABEL, sorted(row for job in batch for row in _label_rows(job)))
     for statement in index_schema.INDEXES.split(";"):
         db.execute(statement)
+    db.execute(f"PRAGMA cache_size = {cache_size}")
+
+
+def _is_told(job: Indexed, known_ends: AbstractSet[str], whole_since_ns: int) -> bool:
+    return job.ended_ns is not None and (job.id in known_ends or job.ended_ns < whole_since_ns)
 
 
 def add(db: sqlite3.Connection, job: Indexed, *, told: bool = False) -> None:
@@ -141,7 +150,7 @@ def keep_statuses(db: sqlite3.Connection, statuses: Mapping[str, str]) -> None:
     """Keep the statuses of ended jobs, by their ids."""
     for job_id, status in statuses.items():
         if _find(db, job_id):
-            db.execute("INSERT OR REPLACE INTO statuses VALUES (?, ?)", (job_id, status))
+            db.execute(_INSERT_STATUS, (job_id, status))
 
 
 def untold(db: sqlite3.Connection) -> list[tuple[str, State]]:
@@ -206,7 +215,7 @@ def _row(job: Indexed, *, told: bool) -> tuple[object, ...]:
         job.id,
         job.created_ns,
         job.owner,
-        json.dumps(job.labels),
+        _encode(job.labels) if job.labels else "{}",
         job.request_id,
         job.state,
         int(told),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
-FORMAT = f"3 {FIELDS}"
+FORMAT = f"4 {FIELDS}"
 
 TABLES = """
 CREATE TABLE about (format TEXT NOT NULL, boot_id TEXT NOT NULL, log_id TEXT NOT NULL, position INTEGER NOT NULL);
@@ -45,6 +46,12 @@ CREATE INDEX labels_by_owner ON labels (owner, key, value, state, created_ns, id
 _SELECTIVE_PREFIX = 2
 """From so many digits on, few jobs' ids begin with the same."""
 _COUNTED_LABELS = 1000
+_MOST_TRIED = 1000
+
+_OTHER_LABEL = (
+    "SELECT 1 FROM labels AS other WHERE other.key = ? AND other.value = ?"
+    " AND other.state = found.state AND other.created_ns = found.created_ns AND other.id = found.id"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +79,28 @@ Row = tuple[int, str, str | None]
 """Creation time, id and, where it is known and final, status of a job."""
 
 
-def find(db: sqlite3.Connection, query: Query) -> tuple[list[Row], bool]:
-    """The jobs that a query finds, the newest first, and whether there are more than its limit.
+def find(db: sqlite3.Connection, query: Query) -> tuple[list[Row], tuple[int, str] | None]:
+    """The jobs that a query finds, the newest first; where there may be more, creation time and id to go on before.
 
     Each state is looked up by itself, in an index that has the jobs of just that state, owner and label in their order,
-    so a page costs the same however many jobs are kept; then the newest of all of them are taken.
+    so a page costs the same however many jobs are kept. Only for a second label jobs are tried one by one: a page ends
+    when it is full, or so many were.
     """
     labels = _rarest_first(db, query.labels)
-    found: list[tuple[int, str]] = []
-    for state in sorted(query.states) or list(State):
-        text, values = _of_one_state(query, state, labels)
-        found += db.execute(text, values)
-    found.sort(reverse=True)
-    page = found if query.limit is None else found[: query.limit]
-    return [(created_ns, job_id, _status(db, job_id)) for created_ns, job_id in page], len(page) < len(found)
+    of_states = [db.execute(*_of_one_state(query, state, labels)) for state in sorted(query.states) or State]
+    page: list[Row] = []
+    last = None
+    try:
+        for number, (created_ns, job_id, is_found) in enumerate(heapq.merge(*of_states, reverse=True)):
+            if query.limit is not None and (len(page) == query.limit or number == _MOST_TRIED + query.limit):
+                return page, last
+            if is_found:
+                page.append((created_ns, job_id, _status(db, job_id)))
+            last = created_ns, job_id
+    finally:
+        for cursor in of_states:
+            cursor.close()
+    return page, None
 
 
 def _status(db: sqlite3.Connection, job_id: str) -> str | None:
@@ -106,9 +121,10 @@ def _rarest_first(db: sqlite3.Connection, labels: Mapping[str, str]) -> list[tup
 
 
 def _of_one_state(query: Query, state: State, labels: list[tuple[str, str]]) -> tuple[str, list[object]]:
-    source, conditions, values = "jobs", ["found.state = ?"], list[object]([state])
+    # The state is in the text, so that the connection keeps a prepared statement for each of those that are merged.
+    source, conditions, values = "jobs", [f"found.state = '{state}'"], list[object]()
     if len(query.id_prefix) >= _SELECTIVE_PREFIX:
-        conditions = ["+found.state = ?"]  # the plus keeps SQLite to the ids
+        conditions = [f"+found.state = '{state}'"]  # the plus keeps SQLite to the ids
     elif labels:
         source, (key, value) = "labels", labels[0]
         conditions += ["found.key = ?", "found.value = ?"]
@@ -117,12 +133,6 @@ def _of_one_state(query: Query, state: State, labels: list[tuple[str, str]]) -> 
     if query.owner is not None:
         conditions.append("+found.owner = ?" if conditions[0].startswith("+") else "found.owner = ?")
         values.append(query.owner)
-    for key, value in labels:
-        conditions.append(
-            "EXISTS (SELECT 1 FROM labels AS other WHERE other.key = ? AND other.value = ?"
-            " AND other.state = found.state AND other.created_ns = found.created_ns AND other.id = found.id)"
-        )
-        values += [key, value]
     if query.id_prefix:
         walked = "" if len(query.id_prefix) >= _SELECTIVE_PREFIX else "+"
         conditions.append(f"{walked}found.id >= ? AND {walked}found.id < ?")
@@ -130,9 +140,9 @@ def _of_one_state(query: Query, state: State, labels: list[tuple[str, str]]) -> 
     if query.before is not None:
         conditions.append("(found.created_ns, found.id) < (?, ?)")
         values += query.before
+    others = [f"EXISTS ({_OTHER_LABEL})" for _ in labels]
     text = (
-        f"SELECT created_ns, id FROM {source} AS found WHERE {' AND '.join(conditions)} "  # noqa: S608 - of constants only
-        "ORDER BY created_ns DESC, id DESC LIMIT ?"
+        f"SELECT created_ns, id, {' AND '.join(others) or '1'} FROM {source} AS found"  # noqa: S608 - of constants only
+        f" WHERE {' AND '.join(conditions)} ORDER BY created_ns DESC, id DESC"
     )
-    values.append(-1 if query.limit is None else query.limit + 1)
-    return text, values
+    return text, [part for label in labels for part in label] + values

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict
 
 from jobworker_lib.cgroup import making
 from jobworker_lib.events.event import EventType
@@ -13,7 +12,8 @@ from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host import tree
 from jobworker_lib.host.procfs import boot_id, boot_time_ns, descendants, processes_with_environment
 from jobworker_lib.job.directory import CONTROL_SOCKET, EXIT, ExitRecord, JobDirectory, StartRecord
-from jobworker_lib.job.spec import JOB_ID_VARIABLE
+from jobworker_lib.job.record import DAMAGE
+from jobworker_lib.job.spec import DIRECTORY_VARIABLE, JOB_ID_VARIABLE
 from jobworker_lib.job.status import Reason, State
 
 _PAUSE_SECONDS = 0.01
@@ -36,8 +36,8 @@ def make_lost(directory: JobDirectory) -> ExitRecord:
     if not restarted:
         # Found by what is in their environment, never by a recorded pid, which may be another's by now.
         _remove_cgroup(directory)
-        _kill_processes(directory.path.name)
-    error = "its host was restarted" if restarted else _explain(started)
+        _kill_processes(directory)
+    error = "its host was restarted" if restarted else _explain(directory, started)
     return _end(directory, ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns(), error=error))
 
 
@@ -52,7 +52,7 @@ def may_be_resumed(directory: JobDirectory) -> bool:
         return False
     try:
         spec = directory.read_spec()
-    except (ValueError, KeyError, TypeError):  # damaged
+    except DAMAGE:
         return False
     return spec.request_id is not None and spec.created_ns > boot_time_ns()
 
@@ -60,14 +60,14 @@ def may_be_resumed(directory: JobDirectory) -> bool:
 def fail(directory: JobDirectory, record: ExitRecord) -> None:
     """The same for a job whose shim had to give up its start: ``record`` says why."""
     _remove_cgroup(directory)
-    _kill_processes(directory.path.name)
+    _kill_processes(directory)
     _end(directory, record)
 
 
 def _end(directory: JobDirectory, record: ExitRecord) -> ExitRecord:
     _remove_half_written(directory)
     try:
-        directory.write(EXIT, asdict(record))
+        directory.write(EXIT, record)
     except FileNotFoundError:
         raise
     except OSError:  # a full disk: whoever looks next tries again
@@ -98,7 +98,7 @@ def tell_end(directory: JobDirectory, record: ExitRecord) -> bool:
     return tell(
         events_of(directory),
         EventType.ENDED,
-        job_id=directory.path.name,
+        job_id=directory.name,
         owner=_owner_of(directory),
         time_ns=record.ended_ns,
         state=record.state,
@@ -108,21 +108,30 @@ def tell_end(directory: JobDirectory, record: ExitRecord) -> bool:
 def _owner_of(directory: JobDirectory) -> str:
     try:
         return directory.read_spec().owner
-    except (OSError, ValueError, KeyError, TypeError):  # damaged
+    except (OSError, *DAMAGE):
         return ""
 
 
-def _explain(started: StartRecord | None) -> str:
+def _explain(directory: JobDirectory, started: StartRecord | None) -> str:
     if started is None:
         return "its supervisor is gone, and its start was not recorded"
     if started.boot_id is None:  # of a version that did not record it
         return "its supervisor is gone"
+    if started.directory not in (None, directory.identity()):
+        return "this is a copy of its directory, made before it had ended"
     return "its supervisor was killed"
 
 
-def _kill_processes(job_id: str) -> None:
+def _kill_processes(directory: JobDirectory) -> None:
+    """End the job's processes, but not those of the same job in the directory that this one is a copy of."""
+    identity = directory.identity()
+
     def leftovers() -> list[int]:
-        roots = processes_with_environment(JOB_ID_VARIABLE, job_id)
+        roots = [
+            pid
+            for pid, environment in processes_with_environment(JOB_ID_VARIABLE, directory.name)
+            if environment.get(DIRECTORY_VARIABLE, identity) == identity  # it is missing in those of older versions
+        ]
         return [*roots, *descendants(*roots)]
 
     give_up_at = time.monotonic() + _LEFTOVERS_SECONDS
@@ -140,7 +149,7 @@ def _kill_processes(job_id: str) -> None:
 def _remove_cgroup(directory: JobDirectory) -> None:
     with suppress(OSError, ValueError):  # damaged
         if (record := directory.read_cgroup()) is not None:
-            making.remove_recorded(record, directory.path.name)
+            making.remove_recorded(record, directory.name)
 
 
 def _remove_half_written(directory: JobDirectory) -> None:

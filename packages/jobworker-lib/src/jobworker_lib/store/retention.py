@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from jobworker_lib.errors import InvalidArgumentError
+from jobworker_lib.errors import EngineError, InvalidArgumentError
 from jobworker_lib.job.directory import FILE_MODE
-from jobworker_lib.job.record import known_fields
+from jobworker_lib.job.record import DAMAGE, known_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,11 +96,13 @@ def checked_retention(retention: Retention) -> Retention:
 
 
 def read_retention(state_dir: Path) -> Retention:
-    """What holds for a state directory: what was last said there, or the default."""
+    """What holds for a state directory: what was last said there, or the default. EngineError where it is damaged."""
     try:
-        return Retention(**known_fields(Retention, json.loads((state_dir / _FILE).read_bytes())))
+        return checked_retention(Retention(**known_fields(Retention, json.loads((state_dir / _FILE).read_bytes()))))
     except FileNotFoundError:
         return Retention()
+    except (*DAMAGE, InvalidArgumentError) as error:
+        raise EngineError(f"{state_dir / _FILE} is damaged: {error}; set the retention again, or remove it") from error
 
 
 def write_retention(state_dir: Path, retention: Retention) -> None:

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
-from jobworker_lib.job.directory import EXIT, SPEC
+from jobworker_lib.job import record, status_json
+from jobworker_lib.job.directory import EXIT, SPEC, JobDirectory
+from jobworker_lib.job.record import DAMAGE
 from jobworker_lib.job.status import State
 from jobworker_lib.store.index_rows import Indexed
-
-_READ_BYTES = 64 << 10
 
 
 def ended(directory: str) -> Indexed | None:
     """What the index knows of an ended job; None for others. An error of any kind where a file can't be read."""
+    exit_record: dict[str, Any] = {}
     try:
-        record = _read_json(f"{directory}/{EXIT}")
+        exit_record = record.read(f"{directory}/{EXIT}")
+        state, ended_ns = State(exit_record["state"]), exit_record["ended_ns"]
     except FileNotFoundError:
         return None
-    spec = _read_json(f"{directory}/{SPEC}")
+    except DAMAGE:
+        found = JobDirectory(directory).read_exit()
+        if found is None:
+            return None
+        exit_record, state, ended_ns = {}, found.state, found.ended_ns
+    spec = record.read(f"{directory}/{SPEC}")
     return Indexed(
         spec["id"],
         spec["created_ns"],
         spec["owner"],
         spec["labels"],
         spec["request_id"],
-        State(record["state"]),
-        record["ended_ns"],
+        state,
+        ended_ns,
+        status=_status(spec, exit_record),
     )
+
+
+def _status(spec: dict[str, Any], exit_record: dict[str, Any]) -> str | None:
+    try:
+        return status_json.encode_records(spec, exit_record)
+    except KeyError:  # one of them is of an older version
+        return None
 
 
 def disk_usage(directory: str) -> int:
@@ -38,15 +52,3 @@ def disk_usage(directory: str) -> int:
         for entry in entries:
             blocks += entry.stat(follow_symlinks=False).st_blocks
     return blocks * 512
-
-
-def _read_json(path: str) -> Any:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        data = part = os.read(descriptor, _READ_BYTES)
-        while len(part) == _READ_BYTES:
-            part = os.read(descriptor, _READ_BYTES)
-            data += part
-    finally:
-        os.close(descriptor)
-    return json.loads(data)

@@ -8,10 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobworker_lib.errors import EngineError, JobNotFoundError, JobRunningError, StateDirectoryError
+from jobworker_lib.errors import EngineError, JobDamagedError, JobNotFoundError, JobRunningError, StateDirectoryError
 from jobworker_lib.events import log
 from jobworker_lib.job import status_json
 from jobworker_lib.job.directory import DIRECTORY_MODE, JOBS, ExitRecord, JobDirectory
+from jobworker_lib.job.record import DAMAGE
 from jobworker_lib.job.status import JobStatus, State
 from jobworker_lib.queue import waiting_jobs
 from jobworker_lib.queue.acceptance import Acceptance
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _HIDDEN_NEW = ".new-"
 _HIDDEN_DELETED = ".deleted-"
 _LOCK_SECONDS = 10.0
+_LONGEST_PATH = 480
+"""SQLite takes no longer one for its files."""
 _LOCK_PAUSE_SECONDS = 0.001
 
 
@@ -54,9 +57,9 @@ class Store:
             StateDirectoryError: it is another user's, can't be written, or is of a newer version.
         """
         self.path = Path(state_dir if state_dir is not None else default_state_dir()).absolute()
-        self.jobs = self.path / JOBS
-        self.new = self.path / "new"
-        self.deleted = self.path / "deleted"
+        self.jobs = str(self.path / JOBS)
+        self.new = str(self.path / "new")
+        self.deleted = str(self.path / "deleted")
         self.places = (self.jobs, self.new, self.deleted)
         self.events = str(self.path / log.DIRECTORY)
         self._prepare()
@@ -69,7 +72,7 @@ class Store:
 
     def directory(self, job_id: str) -> JobDirectory:
         """The job's directory. JobNotFoundError where there is none."""
-        directory = JobDirectory(self.jobs / job_id)
+        directory = JobDirectory(os.path.join(self.jobs, job_id))
         if not os.path.exists(directory.path):
             raise JobNotFoundError(job_id)
         return directory
@@ -82,12 +85,14 @@ class Store:
             return True
 
     def status(self, job_id: str) -> JobStatus:
-        """The job as it is now. JobNotFoundError where there is none."""
+        """The job as it is now. JobNotFoundError where there is none, JobDamagedError."""
         try:
             directory = self.directory(job_id)
             status = directory.status(None if directory.has_exit() else self.found_lost(directory))
         except FileNotFoundError:
             raise JobNotFoundError(job_id) from None
+        except DAMAGE:
+            raise JobDamagedError(job_id) from None
         if status.ended_at is not None:
             self.upkeep.note_end(job_id, status.ended_at)
         return status
@@ -121,28 +126,34 @@ class Store:
         return None
 
     def find(self, query: Query) -> tuple[list[JobStatus], tuple[int, str] | None]:
-        """The jobs that a query finds, the newest first; where there are more, creation time and id of the last one.
+        """The jobs that a query finds, the newest first; where there may be more, creation time and id to go on before.
 
-        There may be fewer than the query's limit although there are more: those that just changed or were deleted.
+        There may be fewer than the query's limit although there are more: some just changed or were deleted, or it took
+        too long to find as many.
         """
         self.upkeep.look()
-        rows, has_more = self.index.find(query)
+        rows, more = self.index.find(query)
         found, kept, gone = list[JobStatus](), dict[str, str](), list[str]()
         for _, job_id, known in rows:
+            text = known or self._told_by_records(job_id)
             try:
-                status = self._status_of_row(job_id, known)
+                status = self._status_of_row(job_id, text)
             except JobNotFoundError:
                 gone.append(job_id)
                 continue
-            if known is None and status.state.ended and self._is_recorded(job_id):
-                kept[job_id] = status_json.encode(status)
+            except JobDamagedError:
+                continue  # there is nothing to tell of it
+            if known is None and status.ended_at is not None:
+                self.upkeep.note_end(job_id, status.ended_at)
+                if text or self._is_recorded(job_id):
+                    kept[job_id] = text or status_json.encode(status)
             if not query.states or status.state in query.states:
                 found.append(status)
         if gone:
             self.upkeep.forget(gone)
         if kept:
             self.index.transact(lambda db: index_rows.keep_statuses(db, kept))
-        return found, rows[-1][:2] if has_more else None
+        return found, more
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job. JobNotFoundError, JobRunningError."""
@@ -157,15 +168,15 @@ class Store:
 
     def remove(self, directory: JobDirectory) -> None:
         """Remove a job whose lock the caller holds, its end told before. JobNotFoundError where another was faster."""
-        job_id = directory.path.name
+        job_id = directory.name
         try:
             record = directory.read_exit()
             if record and self.index.transact(lambda db: index_rows.is_told(db, job_id)) is False:
                 lost.tell_end(directory, record)
-            os.rename(directory.path, self.deleted / job_id)
+            os.rename(directory.path, os.path.join(self.deleted, job_id))
         except FileNotFoundError:
             raise JobNotFoundError(job_id) from None
-        self.upkeep.clear(self.deleted / job_id)
+        self.upkeep.clear(os.path.join(self.deleted, job_id))
 
     def discard(self, directory: JobDirectory) -> None:
         """Remove a job that no supervisor has begun with, and whose lock the caller holds."""
@@ -189,8 +200,8 @@ class Store:
     def _spec(self, job_id: str) -> JobSpec | None:
         """The spec of a job that the log tells of, wherever it is."""
         for place in self.places:
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                return JobDirectory(place / job_id).read_spec()
+            with suppress(OSError, *DAMAGE):
+                return JobDirectory(os.path.join(place, job_id)).read_spec()
         return None
 
     def _status_of_row(self, job_id: str, known: str | None) -> JobStatus:
@@ -198,30 +209,39 @@ class Store:
             return self.status(job_id)
         if not os.path.exists(f"{self.jobs}/{job_id}"):
             raise JobNotFoundError(job_id)
-        return status_json.decode(known)
+        with suppress(*DAMAGE):  # it is what damaged records tell
+            return status_json.decode(known)
+        return self.status(job_id)
+
+    def _told_by_records(self, job_id: str) -> str | None:
+        """What the index may keep of a job, where it has ended and its records tell all of it."""
+        with suppress(OSError, *DAMAGE):
+            ended = scan.ended(f"{self.jobs}/{job_id}")
+            return ended and ended.status
+        return None
 
     def _is_recorded(self, job_id: str) -> bool:
         """Whether a job's end is on the disk, and so will never change."""
-        return JobDirectory(self.jobs / job_id).has_exit()
+        return JobDirectory(os.path.join(self.jobs, job_id)).has_exit()
 
     def _all_jobs(self) -> Iterator[Indexed]:
         for place in (self.jobs, self.deleted):
-            for name in os.listdir(place):
-                with suppress(OSError, ValueError, KeyError, TypeError):  # deleted meanwhile, or damaged
-                    directory = JobDirectory(place / name)
-                    ended = scan.ended(f"{place}/{name}")
-                    yield ended or Indexed.of(directory.read_spec(), _state_before_its_end(directory))
+            for name in sorted(os.listdir(place)):  # in the order in which the index has them, which fills faster
+                with suppress(OSError, *DAMAGE):  # deleted meanwhile, or damaged
+                    yield scan.ended(f"{place}/{name}") or _unended(JobDirectory(f"{place}/{name}"))
 
     def _prepare(self) -> None:
         try:
+            if len(os.fsencode(os.path.realpath(self.path))) > _LONGEST_PATH:
+                raise StateDirectoryError(f"the path of the state directory has more than {_LONGEST_PATH} bytes")
             self.path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
             about = os.stat(self.path)
             if about.st_uid != os.geteuid():
                 raise StateDirectoryError(f"{self.path} belongs to another user; give a directory of your own")
             os.chmod(self.path, DIRECTORY_MODE)
-            self.jobs.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            os.makedirs(self.jobs, DIRECTORY_MODE, exist_ok=True)
             check_version(self.path)
-            if not self.deleted.exists():
+            if not os.path.exists(self.deleted):
                 self._move_hidden()
             log.prepare(self.events)
         except OSError as error:
@@ -229,22 +249,23 @@ class Store:
 
     def _move_hidden(self) -> None:
         """Until format 2, jobs that were being made and removed stood among the others, under hidden names."""
-        self.new.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        os.makedirs(self.new, DIRECTORY_MODE, exist_ok=True)
         for name in os.listdir(self.jobs):
             for prefix in (_HIDDEN_NEW, _HIDDEN_DELETED):
                 if name.startswith(prefix):
                     with suppress(FileNotFoundError):  # moved by another engine
-                        os.rename(self.jobs / name, self.new / name.removeprefix(prefix))
-        self.deleted.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+                        os.rename(os.path.join(self.jobs, name), os.path.join(self.new, name.removeprefix(prefix)))
+        os.makedirs(self.deleted, DIRECTORY_MODE, exist_ok=True)
 
 
-def _state_before_its_end(directory: JobDirectory) -> State:
+def _unended(directory: JobDirectory) -> Indexed:
     """What a new index knows of a job: it counts as started already where somebody holds the lock to start it."""
+    spec = directory.read_spec()
     lock = waiting_jobs.take(directory)
     if lock is None:
-        return State.STARTING
+        return Indexed.of(spec, State.STARTING)
     os.close(lock)
-    return State.QUEUED
+    return Indexed.of(spec, State.QUEUED)
 
 
 def _wait_for_lock(directory: JobDirectory) -> int:
@@ -255,6 +276,6 @@ def _wait_for_lock(directory: JobDirectory) -> int:
             if (lock := directory.try_lock()) is not None:
                 return lock
         except FileNotFoundError:
-            raise JobNotFoundError(directory.path.name) from None
+            raise JobNotFoundError(directory.name) from None
         time.sleep(_LOCK_PAUSE_SECONDS)
-    raise EngineError(f"job {directory.path.name} has ended, but a process still holds the lock of its directory")
+    raise EngineError(f"job {directory.name} has ended, but a process still holds the lock of its directory")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
     from datetime import datetime
-    from pathlib import Path
 
     from jobworker_lib.store.store import Store
 
@@ -78,7 +77,8 @@ class Upkeep:
         def work(db: sqlite3.Connection) -> None:
             for job_id in job_ids:
                 owner = index_rows.owner_of(db, job_id)
-                if owner is not None and not any((place / job_id).exists() for place in self._store.places):
+                places = (os.path.join(place, job_id) for place in self._store.places)
+                if owner is not None and not any(map(os.path.exists, places)):
                     self._tell_deleted(db, job_id, owner)
 
         self._store.index.transact(work)
@@ -86,13 +86,13 @@ class Upkeep:
     def sweep(self) -> None:
         """Clear away what a crash left of jobs that were being made or removed."""
         for name in os.listdir(self._store.new):
-            self._sweep_new(JobDirectory(self._store.new / name))
+            self._sweep_new(JobDirectory(os.path.join(self._store.new, name)))
         for name in os.listdir(self._store.deleted):
-            self._sweep_deleted(JobDirectory(self._store.deleted / name))
+            self._sweep_deleted(JobDirectory(os.path.join(self._store.deleted, name)))
 
     def _look_at(self, job_id: str, known: State) -> list[tuple[str, State, int | None]]:
         """What the index should know of a job without waiting for the log."""
-        directory = JobDirectory(self._store.jobs / job_id)
+        directory = JobDirectory(os.path.join(self._store.jobs, job_id))
         with suppress(FileNotFoundError):  # removed just now
             if not os.path.exists(directory.path):
                 self._look_for(job_id)
@@ -106,19 +106,24 @@ class Upkeep:
                 return [(job_id, State.RUNNING, None)]
         return []
 
+    def find(self, job_id: str) -> None:
+        """Bring a job to light that was told of, and whose maker died before it was shown."""
+        if not os.path.exists(os.path.join(self._store.jobs, job_id)):
+            self._look_for(job_id)
+
     def put_back(self, db: sqlite3.Connection, job_id: str) -> None:
         """Note that a job waits still that was about to be started: who was about to has died, or could not.
 
         In the transaction, as jobs are marked as being started in one, by who takes their locks.
         """
-        lock = waiting_jobs.take(JobDirectory(self._store.jobs / job_id))
+        lock = waiting_jobs.take(JobDirectory(os.path.join(self._store.jobs, job_id)))
         if lock is not None:
             index_rows.set_state(db, job_id, State.QUEUED)
             os.close(lock)
 
     def _look_at_end(self, directory: JobDirectory) -> list[tuple[str, State, int | None]]:
         """An end that is not told: by who holds the lock, or else by us."""
-        job_id = directory.path.name
+        job_id = directory.name
         record = directory.read_exit()
         lock = directory.try_lock()
         if lock is not None:
@@ -132,7 +137,8 @@ class Upkeep:
 
     def _look_for(self, job_id: str) -> None:
         """A job that was told of and is not there: it is just being made, or its maker died before it was."""
-        hidden, directory = JobDirectory(self._store.new / job_id), JobDirectory(self._store.jobs / job_id)
+        hidden = JobDirectory(os.path.join(self._store.new, job_id))
+        directory = JobDirectory(os.path.join(self._store.jobs, job_id))
         try:
             lock = hidden.try_lock()
         except FileNotFoundError:
@@ -147,7 +153,7 @@ class Upkeep:
                 os.close(lock)
 
     def _sweep_new(self, directory: JobDirectory) -> None:
-        job_id = directory.path.name
+        job_id = directory.name
         with suppress(FileNotFoundError):
             if _is_held(directory) or time.time() - os.stat(directory.path).st_mtime < _APPEARS_SECONDS:
                 return
@@ -166,13 +172,13 @@ class Upkeep:
             if lock is not None:
                 os.close(lock)
 
-    def clear(self, path: Path) -> None:
+    def clear(self, path: str) -> None:
         """Remove a job that has been moved away, and tell of it where nobody has."""
 
         def work(db: sqlite3.Connection) -> None:
-            owner = index_rows.owner_of(db, path.name)
+            owner = index_rows.owner_of(db, os.path.basename(path))
             if owner is not None:
-                self._tell_deleted(db, path.name, owner)
+                self._tell_deleted(db, os.path.basename(path), owner)
 
         self._store.index.transact(work)
         shutil.rmtree(path, ignore_errors=True)  # what is left is cleared by the next sweep

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from jobworker_lib.waiting.watcher import Change
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from jobworker_lib.core import Core
+    from jobworker_lib.waiting.request import Request
 
 T = TypeVar("T")
 
@@ -49,6 +50,20 @@ async def until_async(core: Core, job_id: str, poll: Callable[[], T | None], cha
     return await block_async(core, [Place(core.directory(job_id).path, change)], poll)
 
 
+def done(core: Core, request: Request) -> None:
+    """Block until a job's shim has done what is asked of it."""
+    with request:
+        until(core, request.job_id, request.poll_patiently)
+
+
+async def done_async(core: Core, request: Request) -> None:
+    """Wait until a job's shim has done what is asked of it."""
+    with request:
+        if request.poll() is None:
+            places = [Place(core.directory(request.job_id).path, Change.STATE)]
+            await block_async(core, places, request.poll, request)
+
+
 def block(
     core: Core, places: Iterable[Place], poll: Callable[[], T | None], *, timeout: float | None = None, late: str = ""
 ) -> T:
@@ -69,8 +84,10 @@ def block(
     raise AssertionError("unreachable: pauses never end")
 
 
-async def block_async(core: Core, places: Iterable[Place], poll: Callable[[], T | None]) -> T:
-    """Wait until ``poll`` gives something."""
+async def block_async(
+    core: Core, places: Iterable[Place], poll: Callable[[], T | None], request: Request | None = None
+) -> T:
+    """Wait until ``poll`` gives something, which an answer to ``request`` may be."""
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -85,10 +102,25 @@ async def block_async(core: Core, places: Iterable[Place], poll: Callable[[], T 
             changed.clear()
             if (found := poll()) is not None:
                 return found
-            with suppress(TimeoutError):
+            with suppress(TimeoutError), _answers(request, changed.set):
                 async with asyncio.timeout(pause):
                     await changed.wait()
     raise AssertionError("unreachable: pauses never end")
+
+
+@contextmanager
+def _answers(request: Request | None, wake: Callable[[], None]) -> Iterator[None]:
+    """Call ``wake`` when the answer comes that a request waits for."""
+    descriptor = -1 if request is None else request.fileno()
+    if descriptor < 0:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, wake)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
 
 
 def _waking(place: Place, wake: Callable[[], None]) -> Callable[[], None]:

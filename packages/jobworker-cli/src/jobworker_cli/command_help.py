@@ -1,0 +1,56 @@
+"""The help of a command, in the form of the manual's: the same with each version of typer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from typer.core import TyperCommand
+
+_EXAMPLE = "jobworker-cli "
+_INDENT = " " * 4
+
+
+class Command(TyperCommand):
+    """A command whose arguments are shown as their metavar, without types and braces.
+
+    The arguments are declared as hidden, for typer would list them, too. Rich would show panels, and make --help slow.
+    """
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002  typer calls it so
+        """What follows the command's name in the line of its usage."""
+        return ["[OPTIONS]", *(name for name, _ in self._arguments())]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write what the arguments are, then the options without a panel, then those of each ``rich_help_panel``."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": self._arguments(), "Options": []}
+        for parameter in self.get_params(ctx):
+            if parameter.param_type_name != "argument" and (record := parameter.get_help_record(ctx)) is not None:
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or "Options", []).append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def _arguments(self) -> list[tuple[str, str]]:
+        return [
+            (parameter.metavar or "", getattr(parameter, "help", ""))
+            for parameter in self.params
+            if parameter.param_type_name == "argument"
+        ]
+
+
+def help_text(command: Callable[..., None]) -> str:
+    """The documentation of a command, its examples marked so that they are not filled into one paragraph."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(f"\b\n{_indented(text)}" if _is_example(text) else text for text in paragraphs)
+
+
+def _is_example(paragraph: str) -> bool:
+    # One that is all that follows the first line has lost its indentation.
+    return paragraph.startswith((_INDENT, _EXAMPLE))
+
+
+def _indented(example: str) -> str:
+    return "\n".join(_INDENT + line.removeprefix(_INDENT) for line in example.splitlines())
