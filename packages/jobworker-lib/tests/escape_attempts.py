@@ -240,6 +240,23 @@ PRIVILEGES = [
     Escape("undo no_new_privs", "call(libc.prctl, 38, 0, 0, 0, 0)"),
     Escape("undo seccomp", "call(libc.prctl, 22, 0, 0, 0, 0)"),
     Escape("call as x32", "want(syscall(0x40000000 + 39, 172) > 1 if X86 else 0)"),
+    Escape("make a setuid program", 'Path("s").touch(0o755); os.chmod("s", 0o4755)', True),
+    Escape(
+        "make an open file a setuid program", 'os.fchmod(os.open("s", os.O_RDWR | os.O_CREAT, 0o700), 0o4755)', True
+    ),
+    Escape("begin a setuid program", 'os.close(os.open("n", os.O_WRONLY | os.O_CREAT, 0o4755)); os.unlink("n")', True),
+    Escape(
+        "begin a setuid program without a name",
+        'os.close(os.open(".", os.O_WRONLY | os.O_TMPFILE, 0o4755))',
+        True,
+    ),
+    Escape(
+        "begin a setuid program with openat2",
+        "b = struct.pack('=3Q', os.O_WRONLY | os.O_CREAT, 0o4755, 0)\n"
+        "os.close(syscall(437, 437, -100, b'o', b, len(b))); os.unlink('o')",
+        True,
+    ),
+    Escape("make a program of a group of its own", 'Path("g").touch(0o755); os.chmod("g", 0o2755)', True),
     Escape("set a strange personality", "syscall(135, 92, 0x0400000)", True),
 ]
 

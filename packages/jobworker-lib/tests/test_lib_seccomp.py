@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import platform
 import re
 import struct
@@ -49,7 +50,7 @@ def test_each_call_on_the_list_fails_and_the_others_do_not(machine: str, archite
     program = seccomp.program(machine)
     refused = {numbers[column] for numbers in system_calls.REFUSED.values()}
     for number in range(system_calls.NEWEST + 1):
-        if number == system_calls.CLONE3[column]:
+        if number in (system_calls.CLONE3[column], system_calls.OPENAT2[column]):
             expected = failing(errno.ENOSYS)
         elif number in refused:
             expected = failing(errno.EPERM)
@@ -103,6 +104,29 @@ def test_arguments_are_judged_as_the_kernel_reads_them(machine: str, architectur
     assert verdict(personality, 0x0400000) == failing(errno.EPERM)  # READ_IMPLIES_EXEC
 
 
+@pytest.mark.parametrize(("machine", "architecture", "column"), ARCHITECTURES)
+def test_no_setuid_program_is_made(machine: str, architecture: int, column: int) -> None:
+    program = seccomp.program(machine)
+
+    def verdict(numbers: system_calls.Numbers, **arguments: int) -> int:
+        number = numbers[column]
+        assert number is not None
+        return run(program, architecture, number, *(arguments.get(f"at{place}", 0) for place in range(6)))
+
+    for numbers, mode in system_calls.MODES.values():
+        if numbers[column] is not None:
+            assert verdict(numbers, **{f"at{mode}": 0o100777}) == ALLOW
+            for bit in (0o4000, 0o2000):
+                assert verdict(numbers, **{f"at{mode}": 0o755 | bit}) == failing(errno.EPERM)
+    for numbers, flags in system_calls.OPENING.values():
+        if numbers[column] is not None:
+            for making in (os.O_CREAT, os.O_TMPFILE):
+                assert verdict(numbers, **{f"at{flags}": making, f"at{flags + 1}": 0o4755}) == failing(errno.EPERM)
+                assert verdict(numbers, **{f"at{flags}": making, f"at{flags + 1}": 0o755}) == ALLOW
+            # The mode is no argument then, and holds what was in its register.
+            assert verdict(numbers, **{f"at{flags}": os.O_RDWR | os.O_DIRECTORY, f"at{flags + 1}": 0o7777}) == ALLOW
+
+
 def test_numbers_are_those_of_the_kernel_headers() -> None:
     headers = {
         0: Path("/usr/include") / f"{platform.machine()}-linux-gnu/asm/unistd_64.h",
@@ -112,8 +136,9 @@ def test_numbers_are_those_of_the_kernel_headers() -> None:
         if not header.exists():
             pytest.skip(f"the kernel's headers are not installed: {header}")
         known = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", header.read_text()))
-        for name, numbers in system_calls.REFUSED.items():
-            if name in known:
+        modes = {name: numbers for name, (numbers, _) in {**system_calls.MODES, **system_calls.OPENING}.items()}
+        for name, numbers in {**system_calls.REFUSED, **modes}.items():
+            if name in known and numbers[column] is not None:
                 assert numbers[column] == int(known[name]), name
 
 

@@ -1,107 +1,139 @@
-"""What of limits and isolation can be had on this host, by this user, and what would help where it can't."""
+"""Tells what this host can enforce, for who runs the engine as now, and how to get the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+import textwrap
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from jobworker_lib.cgroup import place
+from jobworker_lib.cgroup import devices, place
 from jobworker_lib.cgroup.checking import require_enforceable
-from jobworker_lib.errors import InvalidArgumentError, IsolationError, LimitNotEnforceableError
+from jobworker_lib.errors import IsolationError, LimitNotEnforceableError
 from jobworker_lib.isolation.availability import settled
 from jobworker_lib.job.isolation import Isolation
 from jobworker_lib.job.limits import IoLimit, Limits
 from jobworker_lib.job.spec import JobSpec
 
-_CWD = "/"
-"""That of the job that is tried; limits of disks are tried with the one that it is on."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
+_READS = IoLimit(read_bytes_per_second=1 << 20, read_operations_per_second=100)
+_WRITES = IoLimit(write_bytes_per_second=1 << 20, write_operations_per_second=100)
 _LIMITS = {
-    "memory_bytes": Limits(memory_bytes=1 << 26),
-    "memory_high_bytes": Limits(memory_high_bytes=1 << 26),
-    "swap_bytes": Limits(memory_bytes=1 << 26, swap_bytes=1 << 26),
+    "memory_bytes": Limits(memory_bytes=1 << 30),
+    "memory_high_bytes": Limits(memory_high_bytes=1 << 30),
+    "swap_bytes": Limits(swap_bytes=1 << 30, memory_bytes=1 << 30),
     "cpus": Limits(cpus=0.5),
-    "cpu_weight": Limits(cpu_weight=50),
-    "pids": Limits(pids=50),
-    "io (reads)": Limits(io=(IoLimit(read_bytes_per_second=1 << 20),)),
-    "io (writes)": Limits(io=(IoLimit(write_bytes_per_second=1 << 20),)),
+    "cpu_weight": Limits(cpu_weight=200),
+    "pids": Limits(pids=100),
+    "io: reads": Limits(io=(_READS,)),
+    "io: writes": Limits(io=(_WRITES,)),
     "open_files": Limits(open_files=64),
     "file_size_bytes": Limits(file_size_bytes=1 << 20),
     "core_size_bytes": Limits(core_size_bytes=0),
-    "nice (above 0)": Limits(nice=10),
-    "nice (below 0)": Limits(nice=-10),
+    "nice: less favourable": Limits(nice=19),
+    "nice: more favourable": Limits(nice=-20),
 }
-_ISOLATION = {
-    "pid": Isolation(pid=True),
-    "ipc": Isolation(ipc=True),
-    "uts": Isolation(uts=True),
-    "network (isolated)": Isolation(network="isolated"),
-    "network (none)": Isolation(network="none"),
-    "read_only": Isolation(read_only=True),
-    "private_tmp": Isolation(private_tmp=True),
-    "private_devices": Isolation(private_devices=True),
-    "no_new_privileges": Isolation(no_new_privileges=True),
-    "drop_capabilities": Isolation(drop_capabilities=True),
-    "seccomp": Isolation(seccomp=True),
-    "landlock": Isolation(read_only=True, landlock=True),
-    "all of it": Isolation.full(),
+_ISOLATION: dict[str, dict[str, Any]] = {
+    "pid": {"isolation": Isolation(pid=True)},
+    "ipc": {"isolation": Isolation(ipc=True)},
+    "uts": {"isolation": Isolation(uts=True)},
+    "network": {"isolation": Isolation(network="isolated")},
+    "read_only": {"isolation": Isolation(read_only=True)},
+    "private_tmp": {"isolation": Isolation(private_tmp=True)},
+    "private_devices": {"isolation": Isolation(private_devices=True)},
+    "hidden": {"isolation": Isolation(hidden=("/usr",))},
+    "no_new_privileges": {"isolation": Isolation(no_new_privileges=True)},
+    "drop_capabilities": {"isolation": Isolation(drop_capabilities=True)},
+    "seccomp": {"isolation": Isolation(seccomp=True)},
+    "landlock": {"isolation": Isolation(read_only=True, landlock=True)},
+    "all, as --isolate does": {"isolation": Isolation.full()},
+    "user, groups": {"user": "0", "groups": ["0"]},
 }
+_WIDTH = 118
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Whether one thing can be had."""
+    """Whether this host can do one thing."""
 
-    kind: str
-    """``limits`` or ``isolation``."""
+    kind: Literal["limit", "isolation"]
     name: str
     problem: str | None
-    """What is missing, and what would help; None: it can be had."""
+    """Why it can't, and what would help; None where it can."""
 
 
-def examine(cgroup: str | None = None) -> Iterator[Finding]:
-    """Try each limit and each part of the isolation; ``cgroup`` is that of the engine."""
-    for name, limits in _LIMITS.items():
-        yield Finding("limits", name, _problem_of_limits(limits, cgroup))
-    for name, isolation in _ISOLATION.items():
-        yield Finding("isolation", name, _problem_of_isolation(isolation))
-    yield Finding("isolation", "user", _problem_of_isolation(None, user="0"))
+def examine(cgroup: str | None = None) -> list[Finding]:
+    """Find out what can be enforced here, by trying it; takes a few seconds.
+
+    Nothing of that is left but the controllers that were enabled for the cgroups of jobs. ``cgroup`` is as that of
+    :class:`jobworker_lib.Engine`.
+    """
+    isolation = [Finding("isolation", name, _isolation_problem(options)) for name, options in _ISOLATION.items()]
+    return examine_limits(cgroup) + isolation
 
 
-def report(cgroup: str | None = None) -> Iterator[str]:
-    """Lines for people."""
+def examine_limits(cgroup: str | None = None) -> list[Finding]:
+    """The part of it that is about limits, which takes no time."""
+    return [Finding("limit", name, _limit_problem(limits, cgroup)) for name, limits in _LIMITS.items()]
+
+
+def report(cgroup: str | None = None) -> str:
+    """All of it as text for people."""
+    findings = examine(cgroup)
+    lines = [_about(cgroup)]
+    for kind, title in (("limit", "Limits"), ("isolation", "Isolation")):
+        own = [finding for finding in findings if finding.kind == kind]
+        lines += ["", f"{title}:", *(f"  {'NO ' if one.problem else 'yes'}  {one.name}" for one in own)]
+    if problems := _by_problem(findings):
+        lines += ["", "What is missing, and what would help:"]
+    for problem, names in problems.items():
+        lines.append(
+            textwrap.fill(f"{'; '.join(names)}: {problem}", _WIDTH, initial_indent="  - ", subsequent_indent="    ")
+        )
+    return "\n".join(lines)
+
+
+def _about(cgroup: str | None) -> str:
     here = place.find(cgroup)
-    yield f"cgroups: version {here.version}"
-    for name, directory in sorted(here.parents.items()):
-        yield f"  {name:<20}{directory}"
-    kind = ""
-    told: dict[str, str] = {}
-    for finding in examine(cgroup):
-        if finding.kind != kind:
-            kind = finding.kind
-            yield f"{kind}:"
-        yield f"  {finding.name:<20}{_answer(finding, told)}"
+    places = ", ".join(sorted(set(here.parents.values()))) or "nowhere"
+    return (
+        f"Linux {os.uname().release}, user {os.geteuid()}, cgroups of version {here.version};"
+        f" those of jobs are made in {places}"
+    )
 
 
-def _answer(finding: Finding, told: dict[str, str]) -> str:
-    """In words; a problem that was told before is not told again."""
-    if finding.problem is None:
-        return "yes"
-    first = told.setdefault(finding.problem, finding.name)
-    return f"no: {finding.problem}" if first == finding.name else f"no, as {first}"
+def _by_problem(findings: Iterable[Finding]) -> dict[str, list[str]]:
+    problems: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.problem:
+            problems.setdefault(finding.problem, []).append(finding.name)
+    return problems
 
 
-def _problem_of_limits(limits: Limits, cgroup: str | None) -> str | None:
+def _limit_problem(limits: Limits, cgroup: str | None) -> str | None:
+    disk = _some_disk()
+    limits = replace(limits, io=tuple(replace(limit, device=disk) for limit in limits.io))
     try:
-        require_enforceable(limits, _CWD, cgroup)
+        require_enforceable(limits, os.getcwd(), cgroup)
     except LimitNotEnforceableError as error:
         return error.problem
     return None
 
 
-def _problem_of_isolation(isolation: Isolation | None, user: str | None = None) -> str | None:
+def _some_disk() -> str:
+    """A disk to ask for limits of: that of the working directory, if there is one."""
+    with suppress(LimitNotEnforceableError):
+        devices.resolve("", os.getcwd())
+        return ""
+    return next((f"/dev/{name}" for name in sorted(os.listdir("/sys/block"))), "")
+
+
+def _isolation_problem(options: dict[str, Any]) -> str | None:
     try:
-        settled(JobSpec.make(["true"], cwd=_CWD, isolation=isolation, user=user), ())
-    except (IsolationError, InvalidArgumentError) as error:
+        settled(JobSpec.make(["true"], cwd="/", **options), ())
+    except IsolationError as error:
         return error.problem
     return None

@@ -125,8 +125,7 @@ def _doctor(context: typer.Context) -> None:
     from jobworker_lib import doctor
 
     settings: Settings = context.obj
-    for line in doctor.report(settings.cgroup):
-        typer.echo(line)
+    typer.echo(doctor.report(settings.cgroup))
 
 
 def _fail(error: Exception, status: int) -> None:

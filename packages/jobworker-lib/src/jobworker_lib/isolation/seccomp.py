@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 import termios
 from functools import cache
 
@@ -38,6 +39,7 @@ _NEW_NAMESPACES = (
 _TIOCLINUX = 0x541C
 _TERMINAL_REQUESTS = (termios.TIOCSTI, _TIOCLINUX)
 _ADDRESS_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET)
+_MAKING_A_FILE = os.O_CREAT | (os.O_TMPFILE & ~os.O_DIRECTORY)
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 """Linux and Linux of 32 bits, each also with the version that old programs expect; and just asking."""
 
@@ -57,6 +59,10 @@ def program(machine: str | None = None) -> bytes:
     _judge(made, system_calls.CLONE3, column, "unknown")  # its flags can't be seen; programs fall back to clone
     for numbers in system_calls.REFUSED.values():
         _judge(made, numbers, column, "refused")
+    _judge(made, system_calls.OPENAT2, column, "unknown")  # its mode can't be seen either
+    for kind in (system_calls.MODES, system_calls.OPENING):
+        for numbers, argument in kind.values():
+            _judge(made, numbers, column, f"{'mode' if kind is system_calls.MODES else 'flags'} {argument}")
     _judge(made, system_calls.CLONE, column, "clone")
     _judge(made, system_calls.IOCTL, column, "ioctl")
     _judge(made, system_calls.SOCKET, column, "socket")
@@ -97,5 +103,15 @@ def _judge_arguments(made: Program) -> None:
     for personality in _PERSONALITIES:
         made.jump(JUMP_EQUAL, personality, "allowed")
     made.finish(_ERRNO | errno.EPERM)
+    for argument in (1, 2):
+        made.label(f"flags {argument}")
+        made.load(_ARGUMENTS + _WORD * argument)
+        made.jump(JUMP_ANY_BIT, _MAKING_A_FILE, f"mode {argument + 1}")
+        made.finish(_ALLOW)
+    for argument in (1, 2, 3):
+        made.label(f"mode {argument}")
+        made.load(_ARGUMENTS + _WORD * argument)
+        made.jump(JUMP_ANY_BIT, stat.S_ISUID | stat.S_ISGID, "refused")
+        made.finish(_ALLOW)
     made.label("allowed")
     made.finish(_ALLOW)

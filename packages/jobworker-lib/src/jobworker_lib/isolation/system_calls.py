@@ -13,6 +13,24 @@ IOCTL: Final[Numbers] = (16, 29)
 PERSONALITY: Final[Numbers] = (135, 92)
 SOCKET: Final[Numbers] = (41, 198)
 
+OPENAT2: Final[Numbers] = (437, 437)
+
+MODES: Final[dict[str, tuple[Numbers, int]]] = {
+    "chmod": ((90, None), 1),
+    "creat": ((85, None), 1),
+    "fchmod": ((91, 52), 1),
+    "fchmodat": ((268, 53), 2),
+    "fchmodat2": ((452, 452), 2),
+    "mknod": ((133, None), 1),
+    "mknodat": ((259, 33), 2),
+}
+"""Those that set a file's mode, and which of their arguments it is."""
+OPENING: Final[dict[str, tuple[Numbers, int]]] = {
+    "open": ((2, None), 1),
+    "openat": ((257, 56), 2),
+}
+"""Those that do so where they make a file, and which of their arguments are the flags; the mode is the next."""
+
 NEWEST: Final = 469
 """The last one that was looked at for this list; what came later is refused as unknown."""
 
