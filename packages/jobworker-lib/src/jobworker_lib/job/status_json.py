@@ -57,7 +57,7 @@ def encode_records(spec: dict[str, Any], ended: dict[str, Any]) -> str | None:
 
     KeyError where one of them is of an older version.
     """
-    if ended.get("output_bytes") is None or any(map(spec.get, _RARE)) or spec["limits"].get("io"):
+    if ended.get("output_bytes") is None or any(map(spec.get, _RARE)):
         return None
     return _encode([{name: spec[name] for name in _OF_SPEC}, ended])
 
@@ -79,7 +79,7 @@ def _status_of_records(spec: dict[str, Any], ended: dict[str, Any]) -> JobStatus
         cwd=spec["cwd"],
         owner=spec["owner"],
         labels=spec["labels"],
-        limits=Limits(**known_fields(Limits, spec["limits"])),
+        limits=Limits.from_json(spec["limits"]),
         timeout=ended["timeout"],
         state=State(ended["state"]),
         created_ns=spec["created_ns"],
