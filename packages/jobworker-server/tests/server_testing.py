@@ -136,8 +136,8 @@ class Authority:
 class ServerProcess:
     """``python -m jobworker_server`` on a free port, its standard error gathered in ``log``."""
 
-    def __init__(self, certs: Path, state_dir: Path, listen: str = "localhost:0") -> None:
-        arguments = ["--listen", listen, "--certs", str(certs), "--state-dir", str(state_dir)]
+    def __init__(self, certs: Path, state_dir: Path, listen: str = "localhost:0", *options: str) -> None:
+        arguments = ["--listen", listen, "--certs", str(certs), "--state-dir", str(state_dir), *options]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jobworker_server", *arguments], stderr=subprocess.PIPE, text=True
         )

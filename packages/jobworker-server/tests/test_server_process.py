@@ -276,3 +276,21 @@ def test_a_state_directory_of_a_newer_version_is_refused(server_certs: Path, tmp
     assert result.returncode == 1
     assert result.stderr.startswith(f"jobworker-server: {state_dir} was used by a newer version of jobworker")
     assert result.stderr.count("\n") == 1
+
+
+def test_limits_of_the_configuration_hold_for_each_start(
+    server_certs: Path, authority: Authority, tmp_path: Path
+) -> None:
+    config = tmp_path / "server.yaml"
+    config.write_text("limits: {default: {openFiles: 50, nice: 3}, max: {openFiles: 60}}")
+    with ServerProcess(server_certs, tmp_path / "state", "localhost:0", "--config", str(config)) as server:
+        client = Client(server.address, authority.client("ann", "full"), authority)
+        job = client.start("sh", "-c", "ulimit -n; nice")
+        assert (job.limits.open_files, job.limits.nice) == (50, 3)
+        assert client.output(job.id) == b"50\n3\n"
+        assert client.output(client.start("sh", "-c", "ulimit -n", limits=job_pb2.Limits(open_files=60)).id) == b"60\n"
+        with failing() as failure:
+            client.start("true", limits=job_pb2.Limits(open_files=61))
+        assert (failure.code, failure.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ("limits.open_files",))
+        assert failure.message == "limits.open_files: this server allows at most 60"
+        client.close()

@@ -148,9 +148,9 @@ class Job:
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
 
-    async def status(self) -> JobStatus:
+    async def status(self, *, usage: bool = True) -> JobStatus:
         """As :meth:`jobworker_lib.Job.status`."""
-        return await asyncio.to_thread(self._core.status, self.id)
+        return await asyncio.to_thread(self._core.status, self.id, usage=usage)
 
     async def wait(self, timeout: float | None = None) -> JobStatus:
         """As :meth:`jobworker_lib.Job.wait`."""

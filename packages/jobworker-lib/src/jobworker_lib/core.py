@@ -112,10 +112,13 @@ class Core:
         _require_id(job_id)
         return self._store.directory(job_id)
 
-    def status(self, job_id: str) -> JobStatus:
-        """The job as it is now, with what it has used. JobNotFoundError where it was deleted."""
+    def status(self, job_id: str, *, usage: bool = True) -> JobStatus:
+        """The job as it is now. JobNotFoundError where it was deleted.
+
+        ``usage``: with what it has used, also while it runs. Its shim looks through the processes of the host for that.
+        """
         status = self._store.status(job_id)
-        if status.state is not State.RUNNING:
+        if not usage or status.state is not State.RUNNING:
             return status
         used = self._used(self._store.directory(job_id))
         return replace(status, usage=Usage(**known_fields(Usage, used))) if used else status

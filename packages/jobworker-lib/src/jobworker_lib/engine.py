@@ -219,9 +219,12 @@ class Job:
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
 
-    def status(self) -> JobStatus:
-        """The job as it is now. JobNotFoundError where it was deleted."""
-        return self._core.status(self.id)
+    def status(self, *, usage: bool = True) -> JobStatus:
+        """The job as it is now. JobNotFoundError where it was deleted.
+
+        Without ``usage`` it is not told what a job uses that is running, which takes most of the time.
+        """
+        return self._core.status(self.id, usage=usage)
 
     def wait(self, timeout: float | None = None) -> JobStatus:
         """The job, once it has ended. TimeoutError after ``timeout`` seconds, JobNotFoundError."""

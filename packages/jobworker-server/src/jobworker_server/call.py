@@ -57,7 +57,7 @@ class Call:
             raise InvalidRequestError("job_id", "the id is missing")
         try:
             job = await self.engine.get(job_id)
-            if self.scope is Scope.ANY or (await job.status()).owner == self.caller.name:
+            if self.scope is Scope.ANY or (await job.status(usage=False)).owner == self.caller.name:
                 return job
         except JobNotFoundError:
             pass

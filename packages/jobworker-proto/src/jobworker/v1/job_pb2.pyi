@@ -754,7 +754,9 @@ class Job(_message.Message):
 
     @_builtins.property
     def usage(self) -> Global___Usage:
-        """What the job has used; set where the host accounts for it."""
+        """What the job has used. While it runs, told by QueryStatus and GetStats alone: the host's processes are looked through
+        for it.
+        """
 
     @_builtins.property
     def output_limit(self) -> Global___OutputLimit:

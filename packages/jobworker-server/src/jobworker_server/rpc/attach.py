@@ -24,7 +24,7 @@ async def _attach(call: Call, conversation: _Conversation) -> None:
         return
     job = await _job(call, start)
     async with await job.attach(watch_only=not start.input, **_beginning(start)) as attachment:
-        await conversation.send(AttachResponse(job=convert.job_message(await job.status())))
+        await conversation.send(AttachResponse(job=convert.job_message(await job.status(usage=False))))
         if start.input:
             call.log("joined", job.id)
         others = _hear_writer(attachment, conversation) if start.input else _hear_watcher(conversation)
@@ -61,7 +61,7 @@ async def _send_output(attachment: aio.Attachment, conversation: _Conversation) 
         async for batch in batches:
             for chunks in convert.output_chunks(batch):
                 await conversation.send(AttachResponse(chunks=chunks))
-    await conversation.send(AttachResponse(job=convert.job_message(await attachment.job.status())))
+    await conversation.send(AttachResponse(job=convert.job_message(await attachment.job.status(usage=False))))
 
 
 def _hear_writer(attachment: aio.Attachment, conversation: _Conversation) -> Sequence[Coroutine[Any, Any, None]]:

@@ -42,7 +42,7 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         user=request.user or None,
         groups=list(request.groups) or None,
     )
-    status = await job.status()
+    status = await job.status(usage=False)
     call.log("queued" if status.state is State.QUEUED else "started", job.id)
     return status
 

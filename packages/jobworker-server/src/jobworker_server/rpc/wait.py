@@ -28,7 +28,7 @@ async def _those_ended(jobs: Sequence[aio.Job]) -> WaitResponse:
     response = WaitResponse()
     size = 0
     for job in jobs:
-        status = await job.status()
+        status = await job.status(usage=False)
         if status.state.ended:
             message = convert.job_message(status)
             size += message.ByteSize()

@@ -59,7 +59,7 @@ async def _job(call: Call, job_id: str) -> job_pb2.Job | None:
     """The job as it is now; None where it is deleted."""
     try:
         job = await call.engine.get(job_id)
-        return convert.job_message(await job.status())
+        return convert.job_message(await job.status(usage=False))
     except JobNotFoundError:
         return None
 
