@@ -9,14 +9,15 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 from jobworker_lib import Engine
 from limits.guest.boot import DISK
 from limits.scenarios import EVERYWHERE, IN_VERSION_2, Machine, Scenario
+from limits.table import COLUMNS, EXAMINED, USER, examined, examined_without_root
 
 DELEGATED = "without_root_in_a_delegated_cgroup"
 REFUSED = "without_root_and_delegation"
-_USER = 65534
 _WITHOUT_ROOT = """
 import os, sys
 from jobworker_lib import Engine, LimitNotEnforceableError, Limits, Reason
@@ -47,7 +48,7 @@ with Engine(sys.argv[1]) as engine:
 def main() -> None:
     """Do so; the argument is the file to leave it in."""
     machine = Machine(version=2, disk=DISK, scratch=DISK)
-    told: dict[str, dict[str, object]] = {}
+    told: dict[str, dict[str, Any]] = {}
 
     def run(name: str, scenario: Scenario, engine: Engine) -> None:
         begin, failure = time.monotonic(), ""
@@ -63,17 +64,27 @@ def main() -> None:
             run(scenario.__name__, scenario, engine)
         run(DELEGATED, lambda *_: _without_root("delegated"), engine)
         run(REFUSED, lambda *_: _without_root(""), engine)
+    _delegate("examined")
+    into = "open('/sys/fs/cgroup/examined/cgroup.procs', 'w').write('0')\n"
+    found = (examined(), examined_without_root(into), examined_without_root())
+    told[EXAMINED] = dict(zip(COLUMNS, found, strict=False))
+    Path(sys.argv[1]).write_text(json.dumps(told))
+
+
+def _delegate(cgroup: str) -> None:
+    """Give a new cgroup to the user, as systemd does."""
+    directory = f"/sys/fs/cgroup/{cgroup}"
+    os.mkdir(directory)
+    for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
+        os.chown(os.path.join(directory, name), USER, USER)
 
 
 def _without_root(cgroup: str) -> None:
     state = f"/tmp/state-{cgroup}"  # the guest's own
     os.mkdir(state)
-    os.chown(state, _USER, _USER)
+    os.chown(state, USER, USER)
     if cgroup:
-        directory = f"/sys/fs/cgroup/{cgroup}"
-        os.mkdir(directory)
-        for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
-            os.chown(os.path.join(directory, name), _USER, _USER)
+        _delegate(cgroup)
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_ROOT, state, cgroup], check=False, capture_output=True, text=True
     )

@@ -8,12 +8,15 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobworker_lib.cgroup import place
 from limits.guest import boot
 from limits.guest_main import DELEGATED, REFUSED
 from limits.scenarios import EVERYWHERE, IN_VERSION_2
+from limits.table import COLUMNS, EXAMINED, examined, examined_without_root, table
 
 NAMES = (*(scenario.__name__ for scenario in (*EVERYWHERE, *IN_VERSION_2)), DELEGATED, REFUSED)
 SECONDS = 600.0
@@ -32,7 +35,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def told(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, dict[str, str]]:
+def told(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, dict[str, Any]]:
     """What became of each scenario. Several processes may run these tests."""
     base = tmp_path_factory.getbasetemp()
     shared = (base if worker_id == "master" else base.parent) / "guest"
@@ -49,11 +52,19 @@ def told(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, 
                 keep=[_ROOT, Path(sys.base_prefix)],
                 seconds=SECONDS,
             )
-    found: dict[str, dict[str, str]] = json.loads(results.read_text())
+    found: dict[str, dict[str, Any]] = json.loads(results.read_text())
     return found
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_in_the_guest(name: str, told: dict[str, dict[str, str]]) -> None:
+def test_in_the_guest(name: str, told: dict[str, dict[str, Any]]) -> None:
     assert name in told, "the guest did not come so far"
     assert not told[name]["failure"], told[name]["failure"]
+
+
+def test_the_table_of_the_documentation_is_what_was_found(told: dict[str, dict[str, Any]]) -> None:
+    if place.find().version != 1:
+        pytest.skip("the table has columns of version 1, and the cgroups of this host are of version 2")
+    here = dict(zip(COLUMNS[3:], (examined(), examined_without_root()), strict=True))
+    found = table({**told[EXAMINED], **here})
+    assert found in (_ROOT / "docs" / "limits.md").read_text(), f"docs/limits.md is to have this table:\n\n{found}\n"

@@ -161,3 +161,13 @@ for number in range(1000):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == number % 7
 """
     subprocess.run([sys.executable, "-c", script, unified.own], check=True, timeout=100)
+
+
+def test_doctor_tells_what_can_be_enforced_and_what_would_help() -> None:
+    command = [sys.executable, "-m", "jobworker_lib", "doctor", "/no/such/cgroup"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100).stdout
+    assert "  NO   pids\n" in told
+    assert "  yes  open_files\n" in told
+    assert "Isolation:\n  " in told
+    assert "What is missing, and what would help:\n" in told
+    assert "/no/such/cgroup" in told or "is missing" in told

@@ -1,11 +1,12 @@
 """jobworker_lib runs, watches and stops Linux processes ("jobs") that outlive the program that started them.
 
-These are all its public names; :mod:`jobworker_lib.aio` offers the same engine for asyncio.
+These are all its public names; :mod:`jobworker_lib.aio` offers the same engine for asyncio,
+and :mod:`jobworker_lib.doctor` tells what this host can enforce.
 """
 
 from __future__ import annotations
 
-from jobworker_lib import aio
+from jobworker_lib import aio, doctor
 from jobworker_lib.engine import Engine, Job, RunResult
 from jobworker_lib.errors import (
     ArgumentsTooLongError,
@@ -100,4 +101,5 @@ __all__ = [
     "Watch",
     "WorkingDirectoryError",
     "aio",
+    "doctor",
 ]

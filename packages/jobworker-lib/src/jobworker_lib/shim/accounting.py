@@ -25,9 +25,9 @@ class Accounting:
     """The account of one job, over all its attempts."""
 
     def __init__(self, group: Group | None, processes: Callable[[], Iterable[int]]) -> None:
-        """``processes`` tells which the job has now."""
+        """``processes`` tells which the job has now, where it has no cgroup to tell."""
         self._group = group
-        self._processes = processes
+        self._processes = group.processes if group else processes  # the kernel's list is quicker than a look at all
         self._user = self._system = 0.0
         self._read = self._written = self._peak = 0
 
