@@ -8,6 +8,7 @@ import platform
 from datetime import UTC, datetime
 
 import compression
+import fence
 import latency
 import listing
 import memory
@@ -18,6 +19,7 @@ import throughput
 
 _BENCHMARKS = {
     "start": start.measure,
+    "fence": fence.measure,
     "throughput": throughput.measure,
     "latency": latency.measure,
     "memory": memory.measure,

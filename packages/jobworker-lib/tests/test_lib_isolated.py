@@ -278,6 +278,14 @@ def test_a_killed_init_ends_the_job(engine: Engine, cwd: Path) -> None:
     assert job_processes(job.id) == []
 
 
+def test_init_is_not_of_the_jobs_usage(engine: Engine, cwd: Path) -> None:
+    job = engine.start(SLEEPER, cwd=cwd, isolation=FULL)
+    usage = job.status().usage
+    assert usage is not None
+    assert usage.pids == 1
+    job.stop()
+
+
 def test_signals_do_not_end_init(engine: Engine, cwd: Path) -> None:
     gate = cwd / "gate"
     job = engine.start(sh(f"echo ready; {awaiting(gate)}"), cwd=cwd, isolation=FULL)

@@ -48,7 +48,7 @@ class JobLoop:
         group: Group | None = None,
     ) -> None:
         self._group = group
-        self._accounting = Accounting(group, _own_tree)
+        self._accounting = Accounting(group, self._job_processes)
         self._memory = OutOfMemory(group)
         self._process = process
         self._spec = spec
@@ -200,6 +200,9 @@ class JobLoop:
         if ending.kill_at is not None and ending.kill_at <= now:
             ending.kill_at = now + _KILL_AGAIN_SECONDS
             self._kill()
+
+    def _job_processes(self) -> list[int]:
+        return [pid for pid in _own_tree() if pid != self._process.init_pid]
 
     def _kill(self) -> None:
         if self._group is not None:

@@ -35,16 +35,17 @@ class Namespace:
         self.main_pid = 0
         """The main process, by the pid that it has here."""
         self._main: int | None = None
+        self.init_pid = 0
         reading, failures = os.pipe2(os.O_CLOEXEC)
         try:
             with theirs:
-                init_pid = _clone(orders, clone_flags, theirs, failures)
+                self.init_pid = _clone(orders, clone_flags, theirs, failures)
             try:
                 self._meet_main()
                 hear(reading, orders.command)
             except BaseException:
                 self.close()  # then it ends
-                os.waitpid(init_pid, 0)
+                os.waitpid(self.init_pid, 0)
                 raise
         except BaseException:
             self.close()

@@ -74,6 +74,11 @@ class Spawned:
         """What becomes readable when the main process has ended, where it is no child of this process."""
         return None if self._namespace is None else self._namespace.link.fileno()
 
+    @property
+    def init_pid(self) -> int | None:
+        """The process between this one and the main process, where there is one: it is not the job's."""
+        return None if self._namespace is None else self._namespace.init_pid
+
     def send_signal(self, number: int) -> None:
         """Signal the main process, which has not ended as far as :meth:`main_status` told."""
         with suppress(PermissionError, ProcessLookupError):  # it has changed its user; it has just ended
