@@ -11,6 +11,7 @@ import jobworker_cli  # noqa: F401  # sets up grpc, so it comes before grpc is i
 from harness.api import Api
 from harness.certs import Certs
 from harness.cli import Cli
+from harness.relay import Relay
 from harness.server import Server
 
 
@@ -46,6 +47,19 @@ def cli(server: Server, tmp_path: Path) -> Cli:
 def own_cli(own_server: Server, tmp_path: Path) -> Cli:
     """The command line as a client of the test's own server."""
     return Cli(own_server, tmp_path)
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    with Relay() as relay:
+        yield relay
+
+
+@pytest.fixture
+def far_cli(own_server: Server, relay: Relay, tmp_path: Path) -> Cli:
+    """The command line as a client that reaches the test's own server through the relay."""
+    relay.to(own_server.address)
+    return Cli(own_server, tmp_path, address=relay.address)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from harness.certs import Certs, Pair
 from harness.cli import Cli
+from harness.relay import Relay
 from harness.server import Server
 from harness.tmux import Terminal, Tmux, needs_tmux
 
@@ -199,7 +200,8 @@ def test_ctrl_p_alone_is_for_the_job(sit: Sitting) -> None:
 def test_a_server_that_is_killed_leaves_the_job_and_its_input(
     sit_at_own: Sitting, own_cli: Cli, own_server: Server
 ) -> None:
-    terminal = sit_at_own.shell()
+    terminal = sit_at_own("--reconnect", 0, "run", "--tty", *PROMPT, *SHELL)
+    terminal.sees("job>")
     job_id = running_job(own_cli)
     terminal.type("kept=42", "Enter")
     terminal.sees("job> kept=42\njob>")  # it has come so far
@@ -215,6 +217,23 @@ def test_a_server_that_is_killed_leaves_the_job_and_its_input(
     again.sees("it is 42")
     again.type("exit", "Enter")
     again.ends(0)
+
+
+def test_a_lost_connection_is_made_again_and_keys_arrive(
+    tmux: Tmux, far_cli: Cli, own_server: Server, relay: Relay
+) -> None:
+    terminal = Sitting(tmux, far_cli).shell()
+    terminal.type("kept=42", "Enter")
+    terminal.sees("job> kept=42\njob>")
+    own_server.kill()
+    terminal.sees("was lost; trying again")
+    own_server.start()
+    relay.to(own_server.address)
+    terminal.sees("what was typed just before may not have reached the job")
+    terminal.type("echo it is $kept", "Enter")
+    terminal.sees("it is 42")
+    terminal.type("exit 5", "Enter")
+    terminal.ends(5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

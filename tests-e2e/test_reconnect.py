@@ -8,10 +8,11 @@ import json
 import os
 import random
 import re
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen
 
 import pytest
 
@@ -42,19 +43,6 @@ sys.exit(7)
 """
 
 
-@pytest.fixture
-def relay() -> Iterator[Relay]:
-    with Relay() as relay:
-        yield relay
-
-
-@pytest.fixture
-def far_cli(own_server: Server, relay: Relay, tmp_path: Path) -> Cli:
-    """The command line as a client that reaches the server through the relay."""
-    relay.to(own_server.address)
-    return Cli(own_server, tmp_path, address=relay.address)
-
-
 class Writer:
     """A job that writes random bytes to both streams until it is told to end, with 7."""
 
@@ -70,14 +58,14 @@ class Writer:
         return self._report.read_text().split()
 
 
-def hashes_of(process: Popen[bytes], got: Callable[[int], None]) -> list[str]:
+def hash_of(process: Popen[bytes], got: Callable[[int], None]) -> str:
     """Of its standard output, of which each piece is told as it comes."""
     digest = hashlib.sha256()
     assert process.stdout
     while block := os.read(process.stdout.fileno(), MIB):
         digest.update(block)
         got(len(block))
-    return [digest.hexdigest()]
+    return digest.hexdigest()
 
 
 def accidents(server: Server, relay: Relay) -> Iterator[None]:
@@ -92,58 +80,97 @@ def accidents(server: Server, relay: Relay) -> Iterator[None]:
         yield
 
 
+def follow(process: Popen[bytes], server: Server, relay: Relay, writer: Writer, seed: str) -> tuple[str, bytes]:
+    """Through all accidents: the hash of what came out, and what was said meanwhile. The writer is ended."""
+    chosen = random.Random(seed)  # noqa: S311  # to be repeated, not to be secret
+    received = 0
+
+    def got(count: int) -> None:
+        nonlocal received
+        received += count
+
+    with ThreadPoolExecutor() as pool:
+        messages = pool.submit(lambda: process.stderr.read() if process.stderr else b"")
+        hashes = pool.submit(hash_of, process, got)
+        wait_until(lambda: received, "the first bytes")
+        for _ in accidents(server, relay):
+            before = received
+            wait_until(lambda: received > before + chosen.randrange(MIB), "more bytes")  # noqa: B023  # called at once
+        writer.end()
+        return hashes.result(PATIENCE_SECONDS), messages.result(PATIENCE_SECONDS)
+
+
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_logs_lose_and_double_nothing(
     own_server: Server, relay: Relay, far_cli: Cli, own_cli: Cli, tmp_path: Path, stream: str
 ) -> None:
-    chosen = random.Random(f"logs {stream}")  # noqa: S311  # to be repeated, not to be secret
     writer = Writer(tmp_path)
     job_id = own_cli.start(writer.command)
-    with ThreadPoolExecutor() as pool, far_cli.running("logs", "--stream", stream, job_id) as logs:
-        messages = pool.submit(lambda: logs.stderr.read() if logs.stderr else b"")
-        received = 0
-
-        def got(count: int) -> None:
-            nonlocal received
-            received += count
-
-        hashes = pool.submit(hashes_of, logs, got)
-        wait_until(lambda: received, "the first bytes")
-        for _ in accidents(own_server, relay):
-            before = received
-            wait_until(lambda: received > before + chosen.randrange(MIB), "more bytes")  # noqa: B023  # called at once
-        writer.end()
-        expected = dict(zip(("stdout", "stderr"), writer.hashes(), strict=True))
-        assert hashes.result(PATIENCE_SECONDS) == [expected[stream]]
+    with far_cli.running("logs", "--stream", stream, job_id) as logs:
+        found, messages = follow(logs, own_server, relay, writer, f"logs {stream}")
         assert logs.wait(PATIENCE_SECONDS) == 0
-    lines = messages.result().decode().splitlines()
-    assert lines[0::2] == [f"the connection to {relay.address} was lost; trying again for 30 seconds"] * len(
-        lines[0::2]
-    )
+    assert found == dict(zip(("stdout", "stderr"), writer.hashes(), strict=True))[stream]
+    lines = messages.decode().splitlines()
+    lost = f"the connection to {relay.address} was lost; trying again for 30 seconds"
+    assert lines[0::2] == [lost] * len(lines[0::2])
     assert lines[1::2] == [f"connected to {relay.address} again"] * len(lines[0::2])
     assert 1 <= len(lines[0::2]) <= 2 * ACCIDENTS
 
 
 def test_run_ends_as_its_job(own_server: Server, relay: Relay, far_cli: Cli, tmp_path: Path) -> None:
-    chosen = random.Random("run")  # noqa: S311  # to be repeated, not to be secret
     writer = Writer(tmp_path)
-    with ThreadPoolExecutor() as pool, far_cli.running("run", "--", *writer.command) as run:
-        messages = pool.submit(lambda: run.stderr.read() if run.stderr else b"")
-        received = 0
-
-        def got(count: int) -> None:
-            nonlocal received
-            received += count
-
-        hashes = pool.submit(hashes_of, run, got)
-        wait_until(lambda: received, "the first bytes")
-        for _ in accidents(own_server, relay):
-            before = received
-            wait_until(lambda: received > before + chosen.randrange(MIB), "more bytes")  # noqa: B023  # called at once
-        writer.end()
-        assert hashes.result(PATIENCE_SECONDS) == writer.hashes()[:1]
+    with far_cli.running("run", "--", *writer.command) as run:
+        found, messages = follow(run, own_server, relay, writer, "run")
         assert run.wait(PATIENCE_SECONDS) == 7
-    assert b"connected to" in messages.result()
+    assert found == writer.hashes()[0]
+    assert b"connected to" in messages
+
+
+def test_attach_goes_on_with_the_next_byte(
+    own_server: Server, relay: Relay, far_cli: Cli, own_cli: Cli, tmp_path: Path
+) -> None:
+    """Also one that hands input on, as long as there was none."""
+    writer, gate = Writer(tmp_path), tmp_path / "gate"
+    job_id = own_cli.start(sh(f'{awaiting(gate)}; exec "$@"', *writer.command), "--stdin")
+    with far_cli.running("attach", job_id, stdin=PIPE) as attach:
+        wait_until(lambda: own_server.reads_output_of(job_id), "the attachment")
+        gate.touch()
+        found, _ = follow(attach, own_server, relay, writer, "attach")
+        assert attach.wait(PATIENCE_SECONDS) == 7
+    assert found == writer.hashes()[0]
+
+
+def test_attach_goes_on_when_its_input_has_ended(own_server: Server, relay: Relay, far_cli: Cli) -> None:
+    script = "cat; exec <&-; echo read; while :; do echo more; sleep 0.05; done"
+    with far_cli.running("run", "--stdin", *sh(script), stdin=PIPE) as run:
+        assert run.stdin
+        assert run.stdout
+        run.stdin.write(b"input\n")
+        run.stdin.close()
+        assert [run.stdout.readline() for _ in range(4)] == [b"input\n", b"read\n", b"more\n", b"more\n"]
+        relay.cut()
+        assert run.stderr
+        assert run.stderr.readline().startswith(b"the connection to ")
+        assert run.stderr.readline().startswith(b"connected to ")
+        assert run.stdout.readline() == b"more\n"
+        run.send_signal(signal.SIGINT)
+        assert run.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM
+
+
+def test_input_from_a_pipe_is_not_guessed_at(own_server: Server, relay: Relay, far_cli: Cli, own_cli: Cli) -> None:
+    with far_cli.running("run", "--stdin", "cat", stdin=PIPE) as run:
+        assert run.stdin
+        assert run.stdout
+        run.stdin.write(b"input\n")
+        run.stdin.flush()
+        assert run.stdout.readline() == b"input\n"
+        relay.cut()
+        assert run.wait(PATIENCE_SECONDS) == 125
+        assert run.stderr
+        hint = run.stderr.read().decode()
+    found = re.search(r"`jobworker-cli attach (\S+)`", hint)
+    assert found, hint
+    assert own_cli("status", found[1]).out == "running"
 
 
 def test_json_lines_are_contiguous(

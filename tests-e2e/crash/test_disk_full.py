@@ -114,9 +114,10 @@ def test_disk_fills_while_an_owner_works(turn: int, new_life: Callable[[], Life]
 
 @contextmanager
 def small_disk(path: Path) -> Iterator[None]:
-    """A filesystem of 4 MiB; a state directory is at its root."""
+    """A filesystem of 4 MiB; a state directory is at its root, and its output leaves nothing free: it meets the end."""
     path.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", str(path)], check=True)
+    (path / "reserve").write_text("0")
     try:
         yield
     finally:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
 
 from jobworker_lib.interruption import Uninterrupted
 from lib_testing import PATIENCE_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Also where the tests were started with SIGINT ignored, as by a shell in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_gives_what_the_work_gives() -> None:

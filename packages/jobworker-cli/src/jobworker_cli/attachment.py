@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 
 from jobworker.v1 import worker_service_pb2 as api
-from jobworker_cli import convert
+from jobworker_cli import convert, rpc_errors
 from jobworker_cli.errors import ClientError, InputClosedError, NoAnswerError, OutputInterruptedError, ServerError
 from jobworker_cli.request_queue import RequestQueue
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from jobworker_cli.models import Chunk, TerminalSize
+    from jobworker_cli.models import Chunk, Job, TerminalSize
+    from jobworker_cli.outage import Outage
 
 _MOST_IN_A_REQUEST = 64 << 10
 _LEAVE_SECONDS = 2.0
@@ -42,23 +43,22 @@ class Attachment:
         attach: Callable[[Iterator[api.AttachRequest]], Any],
         start: api.AttachStart,
         explain: Callable[[grpc.RpcError], ClientError],
+        outage: Outage,
     ) -> None:
+        self._attach = attach
+        self._start = start
         self._explain = explain
-        self._takes_input = start.input
-        self._requests = RequestQueue()
-        self._requests.put(api.AttachRequest(start=start))
-        self._call = attach(self._requests)
-        self._call.add_done_callback(lambda _: self._requests.close())
-        self._reached: int | None = None
+        self._outage = outage
+        self._lost: grpc.RpcError | None = None
         self._reading = threading.Lock()  # gRPC lets one thread wait for the next response
         try:
-            first = self._next()
+            self.job = self._open()
+            """As it was when it was joined; after the end of its output, as it ended."""
         except grpc.RpcError as error:
             raise explain(error) from None
-        if first is None:
-            raise ServerError("the server has ended the call without an answer")
-        self.job = convert.job(first.job)
-        """As it was when it was joined; after the end of its output, as it ended."""
+        if start.HasField("tail_lines"):
+            start.offset = self.job.output_bytes
+            start.ClearField("tail_lines")
 
     def __enter__(self) -> Self:
         return self
@@ -116,15 +116,39 @@ class Attachment:
                     self.job = convert.job(response.job)
                 if response.chunks:
                     batch = [convert.chunk(chunk) for chunk in response.chunks]
-                    self._reached = batch[-1].end
+                    self._start.offset = batch[-1].end
                     yield batch
         except grpc.RpcError as error:
             if self._call.cancelled():  # by close, in another thread
                 return
-            explained = self._explain(error)
-            if isinstance(explained, NoAnswerError):
-                raise OutputInterruptedError(f"the connection was lost: {explained}", self._reached or 0) from None
-            raise explained from None
+            # Not explained before it is given up: a server that is just stopping is easily taken for one that refuses.
+            found = rpc_errors.from_rpc(error)
+            if isinstance(found, NoAnswerError):
+                self._lost = error
+                raise OutputInterruptedError(f"the connection was lost: {found}", self._start.offset) from None
+            raise self._explain(error) from None
+
+    @property
+    def input_is_certain(self) -> bool:
+        """Whether it is known how much of its input the job got: none was sent since it was joined, or it is over."""
+        return not self._has_sent or not self._takes_input
+
+    def rejoin(self) -> None:
+        """Join the job again after OutputInterruptedError: the output goes on with the next byte.
+
+        The server is given the time of the client's ``reconnect`` to come back. Of the input that was sent last, some
+        may be lost.
+
+        Raises:
+            NoAnswerError: it did not come back.
+            JobNotFoundError: the job was deleted meanwhile.
+        """
+        while self._lost is not None:
+            self._outage.wait(self._lost)
+            try:
+                self.job = self._open()
+            except grpc.RpcError as error:
+                self._lost = error
 
     def close(self, *, at_once: bool = False) -> None:
         """Leave the job as it is, running and its input open.
@@ -146,11 +170,26 @@ class Attachment:
             give_up.cancel()
             self._call.cancel()
 
+    def _open(self) -> Job:
+        self._takes_input = self._start.input
+        self._has_sent = False
+        self._requests = requests = RequestQueue()
+        requests.put(api.AttachRequest(start=self._start))
+        self._call = self._attach(requests)
+        self._call.add_done_callback(lambda _: requests.close())
+        first = self._next()
+        if first is None:
+            raise ServerError("the server has ended the call without an answer")
+        self._outage.over()
+        self._lost = None
+        return convert.job(first.job)
+
     def _next(self) -> api.AttachResponse | None:
         """The next response; None: the call has ended well."""
         with self._reading:
             return next(self._call, None)
 
     def _put(self, request: api.AttachRequest) -> None:
+        self._has_sent = self._has_sent or not request.HasField("resize")
         if not self._takes_input or not self._requests.put(request):
             raise InputClosedError(f"job {self.job.id} takes no more input")

@@ -166,7 +166,7 @@ class Client:
             PermissionDeniedError: the role does not allow to write to jobs; it may allow to watch.
         """
         start = convert.attach_start(job_id, watch_only=watch_only, offset=offset, tail=tail)
-        return Attachment(self._stub.Attach, start, self._explain)
+        return Attachment(self._stub.Attach, start, self._explain, self._outage())
 
     def status(self, job_id: str) -> Job:
         """Tell what a job is and where it is in its life.

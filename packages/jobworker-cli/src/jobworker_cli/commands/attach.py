@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobworker_cli import exit_status, options, session
 from jobworker_cli.connection import connect
-from jobworker_cli.errors import ClientError, InputClosedError, NoInputError
+from jobworker_cli.errors import ClientError, NoInputError
 from jobworker_cli.local_terminal import local_size
 from jobworker_cli.models import Job, TerminalSize
 from jobworker_cli.terminal import report, say
@@ -42,8 +41,12 @@ def attach(
     Ctrl-P Ctrl-Q leaves it running. If it has a standard input (--stdin), what this command reads goes there, and the
     end of it ends that; Ctrl-C leaves the job running. Any number may be attached to a job.
 
+    Where the connection is lost, the job is joined again when the server is back: its output goes on where it was, and
+    what was typed just before may be lost. Input from a pipe that was on its way is not guessed at: then the job is
+    left as it is, running and its input open.
+
     It ends with the job. The exit status is the job's, as that of `run`, 0 where the job was left by Ctrl-P Ctrl-Q,
-    and 125 where the connection was lost, which leaves the job running.
+    and 125 where the connection was lost for good, which leaves the job running.
 
         jobworker-cli attach 3f2a91c0
         jobworker-cli attach --no-stdin 3f2a91c0
@@ -51,13 +54,9 @@ def attach(
     with connect(context.obj) as client:
         job = client.status(client.resolve(job_id))
         feed = not no_stdin and _can_be_fed(job)
-        if tail is None and job.tty:
-            attachment = client.attach(job.id, watch_only=not feed, offset=_last_screenful(client, job))
-        else:
-            attachment = client.attach(job.id, watch_only=not feed, tail=tail or 0)
-        if feed and job.tty and (size := local_size()):
-            with suppress(InputClosedError):  # it has just ended
-                attachment.resize(size)
+        attachment = client.attach(job.id, watch_only=not feed, offset=_beginning(client, job, tail))
+        if feed and job.tty:
+            session.resize(attachment)
         try:
             ended = session.join(attachment, feed=feed)
         except ClientError as error:
@@ -83,9 +82,15 @@ def _can_be_fed(job: Job) -> bool:
     return False
 
 
-def _last_screenful(client: Client, job: Job) -> int:
-    """Where the last lines begin that fill a screen; programs that draw on it write few lines and many bytes."""
-    rows = (local_size() or TerminalSize()).rows
-    lines = client.output(job.id, tail=rows, end=job.output_bytes, follow=False)
-    begin = next((chunk.offset for chunk in lines), job.output_bytes)
-    return max(begin, job.output_bytes - _MOST_REPLAYED_BYTES)
+def _beginning(client: Client, job: Job, tail: int | None) -> int:
+    """Where the last lines begin: an offset, for that means the same whenever the job is joined again."""
+    if tail is not None or not job.tty:
+        return _last_lines(client, job, tail or 0)
+    # Programs that draw on a screen write few lines and many bytes.
+    screenful = _last_lines(client, job, (local_size() or TerminalSize()).rows)
+    return max(screenful, job.output_bytes - _MOST_REPLAYED_BYTES)
+
+
+def _last_lines(client: Client, job: Job, count: int) -> int:
+    lines = client.output(job.id, tail=count, end=job.output_bytes, follow=False) if count else iter(())
+    return next((chunk.offset for chunk in lines), job.output_bytes)
