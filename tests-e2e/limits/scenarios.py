@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from jobworker_lib import Engine, IoLimit, Job, JobNotRunningError, Limits, Reason, State, Usage
 
@@ -28,7 +30,10 @@ print((time.process_time() - used) / (time.monotonic() - begin))
 _PINNED = """
 import os, sys
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
-sys.stdin.read()
+print("ready", flush=True)
+import time
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
 """
 
 
@@ -64,6 +69,11 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < give_up_at, f"{what} did not come true"
         time.sleep(0.05)
+
+
+def _words(job: Job) -> list[bytes]:
+    """What the job prints, when it has ended."""
+    return b"".join(chunk.data for chunk in job.output()).split()
 
 
 def usage_of(job: Job) -> Usage:
@@ -127,14 +137,14 @@ def processor_time_is_bounded(engine: Engine, _machine: Machine) -> None:
 
 def weights_share_a_processor(engine: Engine, _machine: Machine) -> None:
     """Of two jobs on one processor that with three times the weight gets about three times as much."""
-    jobs = [
-        engine.start(python(_PINNED + _BUSY, 5), limits=Limits(cpu_weight=weight), stdin=True)
-        for weight in (3000, 1000)
-    ]
-    with jobs[0].attach() as first, jobs[1].attach() as second:
-        first.close_input()  # both begin at once
-        second.close_input()
-    much, little = (float(b"".join(chunk.data for chunk in job.output())) for job in jobs)
+    with tempfile.TemporaryDirectory() as directory:
+        gate = Path(directory, "gate")
+        command = python(_PINNED + _BUSY, 5, gate)
+        jobs = [engine.start(command, limits=Limits(cpu_weight=weight)) for weight in (3000, 1000)]
+        for job in jobs:
+            wait_until(lambda job=job: job.status().output_bytes, "output of the job")  # type: ignore[misc]  # a default
+        gate.touch()  # both begin at once
+        much, little = (float(_words(job)[-1]) for job in jobs)
     assert 2 < much / little < 4.5, (much, little)
 
 
@@ -220,9 +230,12 @@ while True:
 
 def usage_is_told_while_it_runs(engine: Engine, machine: Machine) -> None:
     """And in the end, with a cgroup and without."""
-    script = f"held = b'x' * (4 << 20)\n{_BUSY}\nsys.stdout.flush(); time.sleep(1000)"
+    script = (
+        "import time\nheld = b'x' * (4 << 20)\nwhile time.process_time() < 0.3: pass\n"
+        "print('ready', flush=True)\ntime.sleep(1000)"
+    )
     for limits in (Limits(pids=10), None):
-        job = engine.start(python(script, 1), limits=limits)
+        job = engine.start(python(script), limits=limits)
         wait_until(lambda job=job: job.status().output_bytes, "output of the job")  # type: ignore[misc]  # a default
         usage = usage_of(job)
         assert usage.pids == 1, usage
