@@ -17,7 +17,9 @@ from lib_testing import sh
 
 FORMATS = sorted(path for path in (Path(__file__).parent / "formats").iterdir() if path.is_dir())
 UNFINISHED = "crashed"
-"""The one job of the kept directories that was running when all of the engine was gone."""
+"""The one job of the kept directories whose shim was killed when nobody waited for it any more."""
+ERRORS = {"1": "its supervisor is gone"}
+"""What its end is told with; from format 2 on it was found by the fork server."""
 
 
 @pytest.fixture(params=FORMATS, ids=lambda path: f"format {path.name}")
@@ -38,7 +40,12 @@ def old(kept: Path, tmp_path: Path) -> Iterator[Path]:
 def expected(kept: Path) -> dict[str, Any]:
     """What its jobs are, by their names."""
     told: dict[str, Any] = json.loads((kept / "expected.json").read_text())
-    end = {"state": "lost", "reason": "lost", "error": "its supervisor is gone", "ended_at": "when it was found so"}
+    end = {
+        "state": "lost",
+        "reason": "lost",
+        "error": ERRORS.get(kept.name, "its supervisor was killed"),
+        "ended_at": "when it was found so",
+    }
     told[UNFINISHED] |= end
     return told
 

@@ -25,7 +25,7 @@ from jobworker_lib import CommandNotFoundError, Engine, Job
 INTERLEAVED = "for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; sleep 0.02; done"
 UNENDING = f"{INTERLEAVED}; exec sleep 1000"
 INTERLEAVED_BYTES = 60
-LEFT_BY_A_CRASH = (".new-00000000-0000-4000-8000-000000000001", ".deleted-00000000-0000-4000-8000-000000000002")
+LEFT_BY_A_CRASH = ("new/00000000-0000-4000-8000-000000000001", "deleted/00000000-0000-4000-8000-000000000002")
 
 
 def main() -> None:
@@ -41,8 +41,8 @@ def main() -> None:
         _kill_shim(state, crashed)
     _await(lambda: not _holders(state / "engine.log"))
     for name in LEFT_BY_A_CRASH:
-        (state / "jobs" / name).mkdir()
-        (state / "jobs" / name / ".spec.json.new").write_text("{")
+        (state / name).mkdir()
+        (state / name / ".spec.json.new").write_text("{")
     for path in state.rglob("*.sock"):
         path.unlink()
     (directory / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")

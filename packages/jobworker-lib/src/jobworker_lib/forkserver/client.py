@@ -13,11 +13,13 @@ from jobworker_lib.errors import EngineError
 from jobworker_lib.host.detached import LOG, spawn
 from jobworker_lib.job.directory import FILE_MODE
 from jobworker_lib.messages import bind_in, connect_in, send
+from jobworker_lib.store.version import FORMAT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SOCKET = "forkserver.sock"
+_SOCKET = f"forkserver.{FORMAT}.sock"
+"""One that an older version started may run still, and would ignore what it does not know: limits, isolation."""
 _LOCK = "forkserver.lock"
 _ATTEMPTS = 3
 """A fork server may be killed, or exit with its last engine, just before it is asked."""

@@ -15,7 +15,7 @@ from jobworker_lib.errors import StateDirectoryError
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 2
+FORMAT = 3
 
 _FILE = "version"
 _NEW_FILE = ".version.new"

@@ -184,7 +184,9 @@ class Limits(_message.Message):
     CORE_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     NICE_FIELD_NUMBER: _builtins.int
     memory_bytes: _builtins.int
-    """Most memory of the whole job, in bytes. A job that needs more ends with EXIT_REASON_OUT_OF_MEMORY."""
+    """Most memory of the whole job, in bytes. A job that needs more ends with EXIT_REASON_OUT_OF_MEMORY. It gets no swap
+    unless swap_bytes is set.
+    """
     cpus: _builtins.float
     """CPU time a second of the whole job, in processors: 0.5 is half of one, 2 is two."""
     pids: _builtins.int
@@ -194,7 +196,7 @@ class Limits(_message.Message):
     swap_bytes: _builtins.int
     """Most swap of the whole job, in bytes; 0: none."""
     cpu_weight: _builtins.int
-    """The job's share of the processors when they are busy, 1 to 10000; 100 is that of a job without one."""
+    """The job's share of the processors when they are busy, beside other cgroups, 1 to 10000; a cgroup has 100 by default."""
     open_files: _builtins.int
     """Most open files of each process (RLIMIT_NOFILE)."""
     file_size_bytes: _builtins.int
