@@ -35,7 +35,7 @@ class Command(TyperCommand):
 
     def _arguments(self) -> list[tuple[str, str]]:
         return [
-            (parameter.metavar or "", getattr(parameter, "help", ""))
+            (parameter.metavar or "", getattr(parameter, "help", None) or "")
             for parameter in self.params
             if parameter.param_type_name == "argument"
         ]
