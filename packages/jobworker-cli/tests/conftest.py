@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,14 @@ import pytest
 from cli_process import TIMEOUT_SECONDS, Cli, Spawn, command_line
 from jobworker_cli.client import Client, Credentials
 from scripted_server import ScriptedServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_in_a_shell() -> None:
+    """Whoever runs the tests may ignore some, as ``nohup`` and a shell's ``&`` do, and commands rightly go on so."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

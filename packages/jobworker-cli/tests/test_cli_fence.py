@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli_process import TIMEOUT_SECONDS
 from jobworker.v1 import job_pb2
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker_cli import convert_fence, errors
@@ -246,15 +248,21 @@ def test_stats_of_now(cli: Cli, server: ScriptedServer) -> None:
 
 
 def test_stats_go_on_when_the_connection_was_lost(server: ScriptedServer, certs: Path) -> None:
+    arrived = threading.Event()
+
     def broken(_request: Any, _context: Any) -> Iterator[api.GetStatsResponse]:
         yield busy(1)
+        arrived.wait(TIMEOUT_SECONDS)
         server.service.answers["GetStats"] = lambda *_: iter([busy(3)])
         server.drop_connections()
 
     server.service.answers["GetStats"] = broken
+    seen = []
     with Client(server.address, Credentials.from_directory(certs)) as client:
-        seen = [found.time.second for found in client.stats("x")]
-    assert seen[-1] == 3
+        for found in client.stats("x"):
+            seen.append(found.time.second)
+            arrived.set()
+    assert seen == [1, 3]
     assert len(server.service.requests_of(api.GetStatsRequest)) == 2
 
 

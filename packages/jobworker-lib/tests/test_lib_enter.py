@@ -89,12 +89,18 @@ def test_the_step_that_fails_is_told_by_name() -> None:
     def fail() -> None:
         raise OSError(errno.EXDEV, "cross-device")
 
+    forked = []
+
+    def fork() -> int:
+        forked.append(os.fork())
+        return forked[-1]
+
     command = Command(("true",), {"PATH": "/bin:/usr/bin"}, (0, 1, 2))
     with pytest.raises(StepError) as caught:
-        enter(command, [("first", lambda: None), ("second", fail), ("third", lambda: None)])
+        enter(command, [("first", lambda: None), ("second", fail), ("third", lambda: None)], fork)
     assert (caught.value.step, caught.value.errno) == ("second", errno.EXDEV)
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)  # the child was reaped
+        os.waitpid(forked[0], os.WNOHANG)  # it was reaped
 
 
 @pytest.mark.parametrize(
