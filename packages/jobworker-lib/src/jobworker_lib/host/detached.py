@@ -26,6 +26,14 @@ _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """Ignored here for good, and restored by subprocess in what it executes."""
 
 
+def module_command(module: str, argument: str) -> list[str]:
+    """What runs ``main()`` of a module of this package in another process, whose last argument is this one.
+
+    It needs the standard library and this package alone, so it skips site-packages: a faster start.
+    """
+    return [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, _PACKAGE.name, str(_PACKAGE), module, argument]
+
+
 def spawn(module: str, state_dir: Path, *, stdin: int) -> None:
     """Run ``main()`` of a module of this package in a process that complains to the engine's log.
 
@@ -36,8 +44,7 @@ def spawn(module: str, state_dir: Path, *, stdin: int) -> None:
     """
     log = os.open(state_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
     try:
-        # It needs the standard library and this package alone, so it skips site-packages: a faster start.
-        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, _PACKAGE.name, str(_PACKAGE), module, str(state_dir)]
+        command = module_command(module, str(state_dir))
         status = subprocess.call(command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=log, env={})
     finally:
         os.close(log)

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict
-from pathlib import Path
 
 from jobworker_lib.errors import IsolationError
+from jobworker_lib.host.detached import module_command
 from jobworker_lib.isolation import fixes, plan
 from jobworker_lib.job.isolation import Isolation
 from jobworker_lib.job.start_errors import StepError
@@ -24,13 +24,6 @@ from jobworker_lib.shim.namespace import Namespace
 
 needs_user_namespace = plan.needs_user_namespace
 
-_PACKAGES = str(Path(__file__).resolve().parents[2])
-_BOOTSTRAP = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from jobworker_lib.isolation import probe
-probe.main()
-"""
 _SECONDS = 60.0
 
 _had: set[Isolation] = set()
@@ -50,8 +43,7 @@ def require(isolation: Isolation) -> None:
 
 
 def _try(isolation: Isolation) -> None:
-    # It needs the standard library and this package alone, so it skips site-packages: a faster start.
-    command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, _PACKAGES, json.dumps(asdict(isolation))]
+    command = module_command("jobworker_lib.isolation.probe", json.dumps(asdict(isolation)))
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=True, env={}
@@ -65,7 +57,7 @@ def _try(isolation: Isolation) -> None:
 
 def main() -> None:
     """Try the isolation that is the argument, and print which step failed, if one did."""
-    isolation = Isolation.from_json(json.loads(sys.argv[2]))
+    isolation = Isolation.from_json(json.loads(sys.argv[-1]))
     told: dict[str, object] = {}
     try:
         _isolate_and_exit(isolation)
