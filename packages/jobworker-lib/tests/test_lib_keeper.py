@@ -296,6 +296,28 @@ def test_repeated_start_finds_the_job_that_was_not_shown_yet(state_dir: Path) ->
         assert not os.listdir(state_dir / "new")
 
 
+def test_repeated_start_waits_for_who_looks_at_the_job_that_was_not_shown_yet(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with program(_DIES_BEFORE_ITS_JOB_IS_SHOWN, state_dir, "request") as starter:
+        finish(starter)
+    (hidden,) = (state_dir / "new").iterdir()
+    with Engine(state_dir) as engine:
+        other = JobDirectory(str(hidden)).try_lock()
+        assert other is not None
+        take, held = JobDirectory.try_lock, [other]
+
+        def try_lock(directory: JobDirectory) -> int | None:
+            lock = take(directory)
+            if lock is None and held:
+                os.close(held.pop())
+            return lock
+
+        monkeypatch.setattr(JobDirectory, "try_lock", try_lock)
+        assert engine.start(["true"], request_id="request").wait(PATIENCE_SECONDS).exit_code == 0
+        assert not held
+
+
 def test_cut_off_start_without_a_request_id_is_lost(state_dir: Path, tmp_path: Path) -> None:
     with program(_DIES_BEFORE_IT_IS_TAKEN, state_dir, tmp_path / "ran", "") as starter:
         finish(starter)

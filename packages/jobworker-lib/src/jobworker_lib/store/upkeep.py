@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _SHARE = 20
 """A look at all jobs that have not ended takes at most this fraction of the time, however many there are."""
 _APPEARS_SECONDS = 60.0
+_FIND_SECONDS = 10.0
+_FIND_PAUSE_SECONDS = 0.001
 _JUST_ENDED_SECONDS = 5.0
 _MOST_JUST_ENDED = 1000
 
@@ -107,9 +109,16 @@ class Upkeep:
         return []
 
     def find(self, job_id: str) -> None:
-        """Bring a job to light that was told of, and whose maker died before it was shown."""
-        if not os.path.exists(os.path.join(self._store.jobs, job_id)):
+        """Bring a job to light that was told of, and whose maker died before it was shown.
+
+        Others who hold its lock are just looking at it, or bring it to light themselves: that is waited for.
+        """
+        shown, give_up_at = os.path.join(self._store.jobs, job_id), time.monotonic() + _FIND_SECONDS
+        while not os.path.exists(shown) and time.monotonic() < give_up_at:
             self._look_for(job_id)
+            if not os.path.exists(os.path.join(self._store.new, job_id)):
+                return
+            time.sleep(_FIND_PAUSE_SECONDS)
 
     def put_back(self, db: sqlite3.Connection, job_id: str) -> None:
         """Note that a job waits still that was about to be started: who was about to has died, or could not.
@@ -146,9 +155,10 @@ class Upkeep:
             return
         if lock is not None:
             try:
-                os.rename(hidden.path, directory.path)
-                if not directory.is_queued():
-                    self._store.lose(directory)
+                with suppress(FileNotFoundError):  # another, who had the lock just before, was faster
+                    os.rename(hidden.path, directory.path)
+                    if not directory.is_queued():
+                        self._store.lose(directory)
             finally:
                 os.close(lock)
 
