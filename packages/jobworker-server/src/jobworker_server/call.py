@@ -57,7 +57,7 @@ class Call:
             raise InvalidRequestError("job_id", "the id is missing")
         try:
             job = await self.engine.get(job_id)
-            if self.scope is Scope.ANY or (await job.status(usage=False)).owner == self.caller.name:
+            if self.scope is Scope.ANY or (await job.status(usage=False)).owner == self.caller.owner:
                 return job
         except JobNotFoundError:
             pass
@@ -67,7 +67,7 @@ class Call:
         """Whose jobs are asked for; None: everyone's."""
         if request.owner:
             return request.owner
-        return None if request.all_owners and self.scope is Scope.ANY else self.caller.name
+        return None if request.all_owners and self.scope is Scope.ANY else self.caller.owner
 
     async def change(self, event: str, job: aio.Job, work: Coroutine[object, object, T]) -> T:
         """Do ``work`` to ``job`` to its end, and log it as ``event``, also when the caller goes away meanwhile."""

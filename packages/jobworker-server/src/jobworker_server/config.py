@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 
@@ -16,6 +17,8 @@ from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address
+
+T = TypeVar("T")
 
 _KEYS = {
     "listen": "listen",
@@ -32,10 +35,14 @@ _KEYS = {
 }
 """The settings, by their keys in the configuration file."""
 
-_ALL_KEYS = (*_KEYS, "retention", "limits")
+_SECTIONS: Mapping[str, Callable[[object], object]] = {
+    "limits": limit_setting.limit_policy,
+}
+"""Settings that only the file can say, by their keys: each reads what stands there. Raises ConfigError."""
+
+_ALL_KEYS = (*_KEYS, "retention", *_SECTIONS)
 _DEFAULTS = {"listen": "localhost:50051", "certs": "certs", "when_full": "queue"}
 _RETENTION = "retention"
-_LIMITS = "limits"
 _RETENTION_PARSERS = dict(
     zip(retention_setting.NAMES, (retention_setting.age, retention_setting.jobs, retention_setting.size), strict=True)
 )
@@ -72,8 +79,8 @@ class _Layer:
     """Tells the source of a setting in messages, by a template for its name."""
     base: Path = Path()
     """What relative paths are relative to."""
-    limits: LimitPolicy | None = None
-    """These are said in the file alone."""
+    sections: Mapping[str, Any] = field(default_factory=dict)
+    """What only the file can say, as ``_SECTIONS`` read it."""
 
 
 def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None) -> Settings:
@@ -99,10 +106,14 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
             queued=_count(layers, "max_queued", least=0),
         ),
         retention=retention_setting.retention(*(_retained(layers, name) for name in retention_setting.NAMES)),
-        limits=next((layer.limits for layer in layers if layer.limits), LimitPolicy()),
+        limits=_section(layers, "limits", LimitPolicy()),
         cgroup=_cgroup(layers),
         hidden_paths=tuple({_hidden_path(layers, name): None for name in _FILES_OF_CERTS}),
     )
+
+
+def _section(layers: list[_Layer], key: str, default: T) -> T:
+    return next((layer.sections[key] for layer in layers if key in layer.sections), default)
 
 
 def _variable(name: str) -> str:
@@ -182,10 +193,10 @@ def _origin(layer: _Layer, name: str) -> str:
 
 def _file_layer(path: Path) -> _Layer:
     values: dict[str, str] = {}
-    limits = None
+    sections: dict[str, object] = {}
     for key, value in _read(path).items():
-        if key == _LIMITS:
-            limits = _limits_of_file(path, value)
+        if key in _SECTIONS:
+            sections[str(key)] = _section_of_file(path, str(key), value)
             continue
         if key == _RETENTION:
             values |= _retention_of_file(path, value)
@@ -199,12 +210,12 @@ def _file_layer(path: Path) -> _Layer:
             values[name] = value
         else:
             raise ConfigError(f"{path}: {key} must be {'a number' if name in _NUMBERS else 'text; put it in quotes'}")
-    return _Layer(values, f"{path}".replace("{", "{{").replace("}", "}}") + ": {name}", path.parent, limits)
+    return _Layer(values, f"{path}".replace("{", "{{").replace("}", "}}") + ": {name}", path.parent, sections)
 
 
-def _limits_of_file(path: Path, value: object) -> LimitPolicy:
+def _section_of_file(path: Path, key: str, value: object) -> object:
     try:
-        return limit_setting.limit_policy(value)
+        return _SECTIONS[key](value)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from jobworker_server.errors import UnauthenticatedError
@@ -26,11 +27,24 @@ class Identity:
     """A caller, as its certificate has it."""
 
     name: str
-    """The common name; the owner of the jobs that it starts."""
+    """The common name."""
+    owner: str
+    """Whose the jobs are that it starts: its name."""
     role: str
+    certificate: x509.Certificate = field(repr=False)
     valid_from: datetime
     valid_until: datetime
     """The last moment at which the certificate is valid."""
+
+    @property
+    def serial(self) -> str:
+        """The certificate's serial number, in hexadecimal digits."""
+        return f"{self.certificate.serial_number:X}"
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the certificate, in hexadecimal digits."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
 
     def require_valid(self, now: datetime) -> None:
         """Refuse a certificate outside its time.
@@ -84,9 +98,12 @@ def _parse(pem: bytes) -> Identity:
         raise UnauthenticatedError("BAD_CERTIFICATE", "the client's certificate has an extension twice") from None
     except (ValueError, x509.InvalidVersion, x509.UnsupportedGeneralNameType):
         raise UnauthenticatedError("BAD_CERTIFICATE", "the client's certificate can't be read") from None
+    name = _name(names)
     return Identity(
-        name=_name(names),
+        name=name,
+        owner=name,
         role=_role(roles),
+        certificate=certificate,
         valid_from=certificate.not_valid_before_utc,
         valid_until=certificate.not_valid_after_utc,
     )

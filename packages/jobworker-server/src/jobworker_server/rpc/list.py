@@ -21,7 +21,7 @@ _STATES = {number: state for state, number in convert.STATES.items()}
 
 async def _list(call: Call, request: ListJobsRequest) -> ListJobsResponse:
     owner = call.owner_of(request)
-    if owner is not None and call.scope is not Scope.ANY and owner != call.caller.name:
+    if owner is not None and call.scope is not Scope.ANY and owner != call.caller.owner:
         return ListJobsResponse()
     states = _states(request.states)
     size = _page_size(request.page_size)

@@ -28,7 +28,7 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
         limits=call.limits.applied(convert.limits(request.limits)),
         labels=request.labels,
-        owner=call.caller.name,
+        owner=call.caller.owner,
         request_id=request.request_id or None,
         priority=request.priority,
         start_deadline=(

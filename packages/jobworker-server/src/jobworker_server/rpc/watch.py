@@ -23,8 +23,8 @@ async def _watch(call: Call, request: WatchRequest, send: Callable[[WatchRespons
         raise InvalidRequestError("job_ids", f"give at most {_MOST_JOBS} ids")
     owner = call.owner_of(request)
     jobs: Sequence[str] | None = request.job_ids or None
-    if owner is not None and call.scope is not Scope.ANY and owner != call.caller.name:
-        owner, jobs = call.caller.name, ()  # nothing that this caller may see
+    if owner is not None and call.scope is not Scope.ANY and owner != call.caller.owner:
+        owner, jobs = call.caller.owner, ()  # nothing that this caller may see
     async with call.engine.watch(request.cursor or None, owner=owner, jobs=jobs) as watch:
         await send(WatchResponse(cursor=watch.cursor))
         # Frees the watch as soon as the client is gone, not when it is collected.
