@@ -266,6 +266,18 @@ def test_killed_writers_hold_up_nobody_and_lose_only_what_they_had_not_written(e
     assert [event.time_ns for event in found if event.owner == "test"] == list(range(5))
 
 
+def test_segment_that_a_killed_writer_had_begun_is_in_nobodys_way(
+    events: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append(events, make(1))
+    begun = newest_segment(events).stat().st_size
+    Path(log.segment_path(events, begun)).write_bytes(b"")
+    log.append(events, make(2))  # by who holds larger segments to be right
+    monkeypatch.setattr(log, "SEGMENT_BYTES", 1)
+    log.append(events, make(3))
+    assert numbers(read_all(events)) == [1, 2, 3]
+
+
 def test_end_is_never_in_the_midst_of_an_event(events: str) -> None:
     stop = threading.Event()
 

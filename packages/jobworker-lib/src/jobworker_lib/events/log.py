@@ -132,6 +132,7 @@ def _parse(data: bytes) -> Head | None:
 def _rotate(events: str, descriptor: int, head: Head, size: int) -> tuple[int, int]:
     """Begin a new segment and drop the oldest: the descriptor and the size of the new one."""
     base = head.base + size
+    _drop_segments(events, [other for other in segments(events) if other > head.base])  # begun by who was killed at it
     written = _create_segment(events, base)
     os.pwrite(descriptor, head._replace(base=base).to_bytes(), 0)
     _drop_segments(events, segments(events)[:-SEGMENTS_KEPT])
