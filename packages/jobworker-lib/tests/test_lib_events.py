@@ -266,9 +266,7 @@ def test_killed_writers_hold_up_nobody_and_lose_only_what_they_had_not_written(e
     assert [event.time_ns for event in found if event.owner == "test"] == list(range(5))
 
 
-def test_segment_that_a_killed_writer_had_begun_is_in_nobodys_way(
-    events: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_segment_that_a_killed_writer_had_begun_is_in_nobodys_way(events: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log.append(events, make(1))
     begun = newest_segment(events).stat().st_size
     Path(log.segment_path(events, begun)).write_bytes(b"")
