@@ -1,15 +1,18 @@
-"""How long a call may last: until its caller's certificate expires, or the server stops."""
+"""How long a call may last: until the certificate expires, it may not be made any more, or the server stops."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 from jobworker_server import identity
-from jobworker_server.errors import ShutdownError
+from jobworker_server.errors import CallError, ShutdownError
 from jobworker_server.identity import Identity
+
+Check = Callable[[], None]
+"""What a call is held against. Raises CallError where it may not be made, or not be made any more."""
 
 
 class Lifetime:
@@ -19,9 +22,30 @@ class Lifetime:
         self._deadline = asyncio.get_running_loop().time() + seconds
         self.timeout = asyncio.timeout_at(self._deadline)
         self._is_held = False
+        self._checks: list[Check] = []
+        self.reason: CallError | None = None
+        """Why the call was ended; None: its time is over."""
 
-    def end(self) -> None:
-        """End the call as soon as it may."""
+    def require(self, check: Check) -> None:
+        """Hold the call against ``check``, now and after each change of what calls are held against.
+
+        Raises:
+            CallError: it may not be made.
+        """
+        check()
+        self._checks.append(check)
+
+    def check(self) -> None:
+        """Hold the call against its checks again, and end it with what the first of them says that it fails."""
+        try:
+            for check in self._checks:
+                check()
+        except CallError as error:
+            self.end(error)
+
+    def end(self, reason: CallError) -> None:
+        """End the call as soon as it may, with this error; the first one stands."""
+        self.reason = self.reason or reason
         self._deadline = asyncio.get_running_loop().time()
         if not self._is_held and not self.timeout.expired():
             self.timeout.reschedule(self._deadline)
@@ -49,7 +73,12 @@ class Lifetimes:
         """End all calls, those that are yet to come too."""
         self._closed = True
         for lifetime in self._open:
-            lifetime.end()
+            lifetime.end(ShutdownError())
+
+    def check(self) -> None:
+        """Hold all open calls against their checks, and end those that fail: to be done after each change of these."""
+        for lifetime in self._open:
+            lifetime.check()
 
     @asynccontextmanager
     async def of(self, caller: Identity) -> AsyncIterator[Lifetime]:
@@ -58,6 +87,7 @@ class Lifetimes:
         Raises:
             ShutdownError: the server is stopping.
             UnauthenticatedError: the certificate has expired.
+            CallError: the call failed a check, see :meth:`Lifetime.require`.
         """
         if self._closed:
             raise ShutdownError
@@ -72,7 +102,4 @@ class Lifetimes:
         except TimeoutError:
             if not lifetime.timeout.expired():
                 raise
-            raise self._end(caller) from None
-
-    def _end(self, caller: Identity) -> Exception:
-        return ShutdownError() if self._closed else identity.expired(caller)
+            raise (lifetime.reason or identity.expired(caller)) from None

@@ -1,0 +1,138 @@
+"""How calls end that may not go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from jobworker_server import identity
+from jobworker_server.errors import CallError, PermissionDeniedError, ShutdownError, UnauthenticatedError
+from jobworker_server.identity import Identity
+from jobworker_server.lifetime import Lifetimes
+from server_testing import TIMEOUT, Authority
+
+REVOKED = UnauthenticatedError("CERTIFICATE_REVOKED", "the client's certificate is revoked")
+DENIED = PermissionDeniedError("NOT_ALLOWED", "the role does not allow it")
+
+
+class Rule:
+    """A check that is passed until ``error`` is set."""
+
+    def __init__(self) -> None:
+        self.error: CallError | None = None
+
+    def __call__(self) -> None:
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+def caller(authority: Authority) -> Identity:
+    pair = authority.client("ann", "full")
+    return identity.identify({"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": [pair.cert_pem]})
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, TIMEOUT))
+
+
+@asynccontextmanager
+async def opened(lifetimes: Lifetimes, caller: Identity, *rules: Rule) -> AsyncIterator[Callable[[], Any]]:
+    """A call that goes on for ever; it gives what waits for its end."""
+    begun = asyncio.Event()
+
+    async def call() -> None:
+        async with lifetimes.of(caller) as lifetime:
+            for rule in rules:
+                lifetime.require(rule)
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(call())
+    await begun.wait()
+    try:
+        yield lambda: task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_call_ends_with_what_its_check_says(caller: Identity) -> None:
+    async def work() -> None:
+        lifetimes, rule, other = Lifetimes(), Rule(), Rule()
+        async with opened(lifetimes, caller, rule) as ended, opened(lifetimes, caller, other) as goes_on:
+            lifetimes.check()
+            rule.error = REVOKED
+            lifetimes.check()
+            with pytest.raises(UnauthenticatedError) as raised:
+                await ended()
+            assert raised.value is REVOKED
+            assert not goes_on().done()
+
+    run(work())
+
+
+def test_the_first_check_that_fails_tells_why(caller: Identity) -> None:
+    async def work() -> None:
+        lifetimes, first, second = Lifetimes(), Rule(), Rule()
+        async with opened(lifetimes, caller, first, second) as ended:
+            first.error, second.error = REVOKED, DENIED
+            lifetimes.check()
+            lifetimes.close()
+            with pytest.raises(UnauthenticatedError) as raised:
+                await ended()
+            assert raised.value is REVOKED
+
+    run(work())
+
+
+def test_a_call_that_fails_a_check_at_once_is_refused(caller: Identity) -> None:
+    async def work() -> None:
+        rule = Rule()
+        rule.error = DENIED
+        async with Lifetimes().of(caller) as lifetime:
+            with pytest.raises(PermissionDeniedError):
+                lifetime.require(rule)
+
+    run(work())
+
+
+def test_what_is_being_sent_is_sent_before_the_end(caller: Identity) -> None:
+    async def work() -> None:
+        lifetimes, rule = Lifetimes(), Rule()
+        sent: list[str] = []
+
+        async def send() -> None:
+            async with lifetimes.of(caller) as lifetime:
+                lifetime.require(rule)
+                with lifetime.held():
+                    rule.error = REVOKED
+                    lifetimes.check()
+                    await asyncio.sleep(0)
+                    sent.append("whole")
+                await asyncio.Event().wait()
+
+        with pytest.raises(UnauthenticatedError) as raised:
+            await send()
+        assert raised.value is REVOKED
+        assert sent == ["whole"]
+
+    run(work())
+
+
+def test_a_closed_server_ends_calls_and_takes_none(caller: Identity) -> None:
+    async def work() -> None:
+        lifetimes = Lifetimes()
+        async with opened(lifetimes, caller) as ended:
+            lifetimes.close()
+            with pytest.raises(ShutdownError):
+                await ended()
+        with pytest.raises(ShutdownError):
+            async with lifetimes.of(caller):
+                pass
+
+    run(work())
