@@ -74,7 +74,7 @@ _DIES_BEFORE_IT_IS_TAKEN = """
 import os, sys
 from jobworker_lib import Engine
 from jobworker_lib.launcher import Launcher
-Launcher.launch = lambda *_: os._exit(0)
+Launcher.launch = lambda *_, **__: os._exit(0)
 Engine(sys.argv[1]).start(["sh", "-c", "echo ran >> $1", "sh", sys.argv[2]], request_id=sys.argv[3] or None)
 """
 

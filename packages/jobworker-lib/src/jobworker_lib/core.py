@@ -102,7 +102,7 @@ class Core:
             created = self._store.acceptance.create(spec)
             if isinstance(created, str):
                 return created
-            self._launcher.launch(*created)
+            self._launcher.launch(*created, new_privileges=spec.new_privileges)
         except OSError as error:
             raise EngineError(f"the job can't be started: {error.strerror or error} ({self._store.path})") from error
         return spec.id

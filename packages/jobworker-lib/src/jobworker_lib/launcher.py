@@ -27,22 +27,23 @@ class Launcher:
         self._store = store
         self._forkserver = ForkServerClient(store.path)
 
-    def launch(self, directory: JobDirectory, lock: int, *, queued: bool = False) -> None:
+    def launch(self, directory: JobDirectory, lock: int, *, new_privileges: bool, queued: bool = False) -> None:
         """Return when a shim has executed the job's command or has recorded why it could not. Closes ``lock``.
 
+        ``new_privileges`` is that of its spec, which who asks has at hand.
         Also where the shim was killed at that: the job is lost then, which whoever looks at it finds.
 
         Raises:
             EngineError: no shim took the job. Nothing of it is left; but one that was queued is so still.
         """
         try:
-            self._hand_over(directory, lock, queued=queued)
+            self._hand_over(directory, lock, new_privileges=new_privileges, queued=queued)
         finally:
             os.close(lock)
 
-    def _hand_over(self, directory: JobDirectory, lock: int, *, queued: bool) -> None:
+    def _hand_over(self, directory: JobDirectory, lock: int, *, new_privileges: bool, queued: bool) -> None:
         try:
-            self._ask_until_taken(directory, lock)
+            self._ask_until_taken(directory, lock, new_privileges=new_privileges)
         except (EngineError, OSError) as error:
             if queued:
                 if directory.was_taken() and not directory.has_exit():
@@ -52,9 +53,9 @@ class Launcher:
                     self._store.discard(directory)
             raise
 
-    def _ask_until_taken(self, directory: JobDirectory, lock: int) -> None:
+    def _ask_until_taken(self, directory: JobDirectory, lock: int, *, new_privileges: bool) -> None:
         for _ in range(_ATTEMPTS):
-            answer = self._ask(directory, lock)
+            answer = self._ask(directory, lock, new_privileges=new_privileges)
             if answer and "error" in answer:
                 raise EngineError(f"the job can't be started: {answer['error']} in the state directory")
             if answer is not None or directory.was_taken():
@@ -65,14 +66,14 @@ class Launcher:
         """Let go of the fork server; jobs run on."""
         self._forkserver.close()
 
-    def _ask(self, directory: JobDirectory, lock: int) -> dict[str, object] | None:
+    def _ask(self, directory: JobDirectory, lock: int, *, new_privileges: bool) -> dict[str, object] | None:
         """One attempt: the shim's answer, or None where the fork server or the shim died before it came."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         handle = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with ours:
                 with theirs:
-                    self._forkserver.send([theirs.fileno(), lock, handle])
+                    self._forkserver.send([theirs.fileno(), lock, handle], new_privileges=new_privileges)
                 received = receive(ours, 0)
         finally:
             os.close(handle)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SOCKET = f"forkserver.{FORMAT}.sock"
-"""One that an older version started may run still, and would ignore what it does not know: limits, isolation."""
+"""One that an older version started may run still, and would ignore what it does not know, such as limits."""
 _LOCK = "forkserver.lock"
 _ATTEMPTS = 3
 """A fork server may be killed, or exit with its last engine, just before it is asked."""
@@ -33,8 +33,10 @@ class ForkServerClient:
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
 
-    def send(self, descriptors: list[int]) -> None:
+    def send(self, descriptors: list[int], *, new_privileges: bool) -> None:
         """Hand a job to a shim: the descriptors of the answer's socket, the locked spec and the directory.
+
+        ``new_privileges`` tells whether the job may gain privileges: not every shim will do then.
 
         Raises:
             EngineError: no fork server can be started.
@@ -45,7 +47,7 @@ class ForkServerClient:
                 if connection is None:
                     continue
                 try:
-                    send(connection, {}, descriptors)
+                    send(connection, {"new_privileges": new_privileges}, descriptors)
                 except ConnectionError:
                     self._disconnect()
                 else:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib import messages
+from jobworker_lib.forkserver.idle import IdleShims
 from jobworker_lib.host import libc, tree
 from jobworker_lib.host.detached import detach
 from jobworker_lib.host.procfs import boot_id, descendants
@@ -26,7 +27,6 @@ from jobworker_lib.store import lost
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MOST_IDLE_SHIMS = 8
 _FIRST_ENGINE_MILLISECONDS = 30_000
 _DESCRIPTORS = 3
 _DIRECTORY = 2
@@ -41,7 +41,7 @@ class ForkServer:
         self._engines: dict[int, socket.socket] = {}
         self._shims: dict[int, tuple[socket.socket, int]] = {}
         """By the link's descriptor: the link and the shim's pid."""
-        self._idle: list[int] = []
+        self._idle = IdleShims()
         self._jobs: dict[int, str] = {}
         """By the shim's pid: the directory of the job that it has."""
         self._undertakers: set[int] = set()
@@ -52,7 +52,7 @@ class ForkServer:
 
     def serve(self) -> None:
         """Return when the last engine has gone, or none ever came."""
-        self._idle.append(self._fork())
+        self._idle.put(self._fork())
         while events := self._poller.poll(None if self._engines else _FIRST_ENGINE_MILLISECONDS):
             had_engines = bool(self._engines)
             for descriptor, _ in events:
@@ -88,8 +88,13 @@ class ForkServer:
                 os.close(passed)
 
     def _hand_on(self, message: dict[str, object], descriptors: list[int]) -> None:
+        new_privileges = message.get("new_privileges") is not False
         while True:
-            link = self._idle.pop() if self._idle else self._fork(descriptors)
+            link = self._idle.take(new_privileges=new_privileges)
+            if link is None:
+                link = self._fork(descriptors)
+            if not new_privileges:
+                self._idle.bind(link)
             shim_link, pid = self._shims[link]
             self._jobs[pid] = os.readlink(f"/proc/self/fd/{descriptors[_DIRECTORY]}")
             with suppress(ConnectionError):  # that shim has just died
@@ -104,13 +109,11 @@ class ForkServer:
             message = messages.receive(link, 0)
         if message is not None:
             self._jobs.pop(pid, None)
-        if message is not None and len(self._idle) < _MOST_IDLE_SHIMS:
-            self._idle.append(descriptor)
+        if message is not None and self._idle.put(descriptor):
             return
         self._poller.unregister(descriptor)
         del self._shims[descriptor]
-        if descriptor in self._idle:
-            self._idle.remove(descriptor)
+        self._idle.forget(descriptor)
         link.close()
 
     def _fork(self, passed: Sequence[int] = ()) -> int:

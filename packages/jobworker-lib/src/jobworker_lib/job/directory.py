@@ -295,6 +295,7 @@ class JobDirectory:
             isolation=spec.isolation,
             user=spec.user,
             groups=spec.groups,
+            new_privileges=spec.new_privileges,
             attempts=self._attempts(spec, known.started_ns, ended),
         )
 

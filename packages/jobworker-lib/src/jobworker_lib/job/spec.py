@@ -78,6 +78,8 @@ class JobSpec:
     """The cgroup in which it gets one, where it needs one; None: found from where its supervisor is."""
     hidden_paths: tuple[str, ...] = ()
     """What its engine hides from every job that has a mount namespace."""
+    new_privileges: bool = True
+    """Whether it may gain privileges by executing a program; not in directories before format 4."""
 
     @classmethod
     def make(cls, argv: Sequence[Argument], **options: Unpack[StartOptions]) -> JobSpec:
@@ -114,6 +116,7 @@ class JobSpec:
             isolation=None if isolation is None else checking.checked_isolation(isolation, cwd),
             user=user,
             groups=checking.checked_groups(options.get("groups"), user),
+            new_privileges=options.get("new_privileges") is not False,
         )
 
     @property

@@ -34,6 +34,9 @@ class StartOptions(TypedDict, total=False):
     follow. Only root can start jobs of other users."""
     groups: Sequence[str] | None
     """Its supplementary groups, by name or number, in place of those that ``user`` has."""
+    new_privileges: bool | None
+    """Whether it may gain privileges by executing a program, such as a setuid one or one with file capabilities, by
+    default True. False costs nothing, and needs no isolation (``PR_SET_NO_NEW_PRIVS``)."""
     labels: Mapping[str, str] | None
     """To find it by."""
     owner: str | None

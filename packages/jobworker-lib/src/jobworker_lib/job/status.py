@@ -105,6 +105,8 @@ class JobStatus:
     """The Unix user that it runs as, as it was given; None: that of the engine."""
     groups: tuple[str, ...] | None = None
     """Its supplementary groups, as they were given; None: those that its user has."""
+    new_privileges: bool = True
+    """Whether it may gain privileges by executing a program, as it was asked for; ``isolation`` may forbid it, too."""
     usage: Usage | None = None
     """What it has used, all its processes together: until now, or in all. None: it has not been executed, was lost, or
     nobody asked, as in a list, for jobs that run still."""

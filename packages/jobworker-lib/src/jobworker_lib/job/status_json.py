@@ -31,6 +31,7 @@ FIELDS = " ".join(field.name for field in fields(JobStatus))
 
 _OF_SPEC = (
     "id", "argv", "cwd", "owner", "labels", "limits", "created_ns", "stdin", "terminal", "output_limit", "priority",
+    "new_privileges",
 )  # fmt: skip
 
 _RARE = ("restart", "isolation", "user")
@@ -95,6 +96,7 @@ def _status_of_records(spec: dict[str, Any], ended: dict[str, Any]) -> JobStatus
         output_limit=output_limit and OutputLimit(**known_fields(OutputLimit, output_limit)),
         output_dropped_bytes=ended["output_dropped_bytes"],
         priority=spec["priority"],
+        new_privileges=spec["new_privileges"],
         attempts=() if started_ns is None else (_only_attempt(ended),),
         usage=used and Usage(**known_fields(Usage, used)),
         out_of_memory_process=ended.get("out_of_memory_process"),

@@ -11,12 +11,14 @@ import fcntl
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobworker_lib.errors import JobNotFoundError, JobworkerError
 from jobworker_lib.host import libc
 from jobworker_lib.host.detached import detach
+from jobworker_lib.job.record import DAMAGE
 from jobworker_lib.job.status import State
 from jobworker_lib.launcher import Launcher
 from jobworker_lib.queue import admission, waiting_jobs
@@ -139,7 +141,7 @@ class Keeper:
         while self._taken:
             directory, lock = self._taken.pop(0)
             try:
-                self._launcher.launch(directory, lock, queued=True)
+                self._launcher.launch(directory, lock, new_privileges=_new_privileges(directory), queued=True)
             except JobworkerError as error:
                 _complain(f"job {directory.name}: {error}")
                 self._put_back([directory, *(other for other, _ in self._taken)])
@@ -173,6 +175,13 @@ class Keeper:
             seconds = min(seconds, max(0.0, (turn.deadline_ns - time.time_ns()) / 1e9))
         if not self._alarm.wait(seconds) and seconds == _RECHECK_SECONDS:
             self._store.upkeep.look()
+
+
+def _new_privileges(directory: JobDirectory) -> bool:
+    """What its spec says; where that is damaged or gone, its shim tells of it."""
+    with suppress(OSError, *DAMAGE):
+        return directory.read_spec().new_privileges
+    return True
 
 
 def _complain(message: str) -> None:

@@ -13,6 +13,7 @@ from jobworker_lib.errors import LimitNotEnforceableError
 from jobworker_lib.events.event import EventType
 from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host.procfs import boot_id
+from jobworker_lib.isolation import calls
 from jobworker_lib.job.directory import CGROUP, EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
 from jobworker_lib.job.spec import DIRECTORY_VARIABLE
 from jobworker_lib.job.start_errors import explain
@@ -62,6 +63,8 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
     ):
         directory.reserve(STARTED)
         try:
+            if not spec.new_privileges:
+                calls.set_no_new_privileges()  # for good: from now on this shim is given such jobs alone
             group = _make_group(directory, spec, undo)
             process = Spawned(spec, spec.terminal, group)
         except (OSError, LimitNotEnforceableError) as error:

@@ -15,7 +15,7 @@ from jobworker_lib.errors import StateDirectoryError
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 3
+FORMAT = 4
 
 _FILE = "version"
 _NEW_FILE = ".version.new"
