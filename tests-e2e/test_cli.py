@@ -22,6 +22,7 @@ KEYS = [
     "id", "command", "owner", "state", "exit_code", "signal", "reason", "created_at", "started_at", "ended_at",
     "labels", "limits", "usage", "timeout", "stdin", "tty", "priority", "output_bytes", "output_dropped_bytes",
     "output_limit", "attempts", "isolation", "user", "groups", "out_of_memory_process",
+    "no_new_privileges",
 ]  # fmt: skip
 
 

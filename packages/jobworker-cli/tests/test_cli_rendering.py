@@ -87,6 +87,7 @@ def test_job_json_has_the_stable_keys() -> None:
         user="ann",
         groups=("video",),
         out_of_memory_process="python3 (77)",
+        no_new_privileges=True,
         output_bytes=12,
         output_dropped_bytes=5,
         output_limit=OutputLimit(65536, OutputLimitAction.DROP_OLDEST),
@@ -165,6 +166,7 @@ def test_job_json_has_the_stable_keys() -> None:
         ("user", "ann"),
         ("groups", ["video"]),
         ("out_of_memory_process", "python3 (77)"),
+        ("no_new_privileges", True),
     ]
     assert list(json.loads(job_json(ended)).items()) == expected
     running = json.loads(jobs_json([JOB]))[0]

@@ -128,6 +128,11 @@ def test_a_job_tells_its_user_and_what_was_killed() -> None:
     assert job.reason == job_pb2.EXIT_REASON_OUT_OF_MEMORY
 
 
+@pytest.mark.parametrize("may", [True, False])
+def test_a_job_tells_whether_it_gains_privileges(may: bool) -> None:
+    assert convert.job_message(status(new_privileges=may)).no_new_privileges is not may
+
+
 def test_usage() -> None:
     numbers: dict[str, Any] = {field.name: index for index, field in enumerate(fields(Usage), start=2)}
     times = {"cpu_user": 1.25, "cpu_system": 0.0, "cpu_throttled": 3.5}

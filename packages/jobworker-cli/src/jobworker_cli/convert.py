@@ -76,6 +76,7 @@ def job(message: job_pb2.Job) -> Job:
         user=message.user,
         groups=tuple(message.groups),
         out_of_memory_process=message.out_of_memory_process,
+        no_new_privileges=message.no_new_privileges,
     )
 
 

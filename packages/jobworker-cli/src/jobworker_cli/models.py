@@ -181,6 +181,8 @@ class Job:
     """Its supplementary groups, as they were given; empty: those that its user has."""
     out_of_memory_process: str = ""
     """The process that was killed, where the job ended for the reason ``out_of_memory`` and the host told which."""
+    no_new_privileges: bool = False
+    """Gains no privilege by executing a program, such as sudo: the server's policy does not allow it."""
 
     def describe(self) -> str:
         """The status in a few words, such as ``exited (signal: 9, out of memory)``."""

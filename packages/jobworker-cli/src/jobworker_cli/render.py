@@ -95,6 +95,7 @@ def _job_object(job: Job) -> dict[str, Any]:
         "user": job.user or None,
         "groups": list(job.groups),
         "out_of_memory_process": job.out_of_memory_process or None,
+        "no_new_privileges": job.no_new_privileges,
     }
 
 

@@ -692,6 +692,7 @@ class Job(_message.Message):
     USER_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
     OUT_OF_MEMORY_PROCESS_FIELD_NUMBER: _builtins.int
+    NO_NEW_PRIVILEGES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUID as text."""
     cwd: _builtins.str
@@ -726,6 +727,8 @@ class Job(_message.Message):
     """As given at the start: the Unix user that the job runs as; empty: the server's."""
     out_of_memory_process: _builtins.str
     """The process that was killed, where the job ended with EXIT_REASON_OUT_OF_MEMORY and the host told which it was."""
+    no_new_privileges: _builtins.bool
+    """Gains no privilege by executing a program (PR_SET_NO_NEW_PRIVS): the server's policy does not allow it."""
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The command and its arguments."""
@@ -811,10 +814,11 @@ class Job(_message.Message):
         user: _builtins.str = ...,
         groups: _abc.Iterable[_builtins.str] | None = ...,
         out_of_memory_process: _builtins.str = ...,
+        no_new_privileges: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "created_at", b"created_at", "ended_at", b"ended_at", "exit_code", b"exit_code", "isolation", b"isolation", "limits", b"limits", "output_limit", b"output_limit", "restart", b"restart", "signal", b"signal", "started_at", b"started_at", "timeout", b"timeout", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "argv", b"argv", "attempts", b"attempts", "created_at", b"created_at", "cwd", b"cwd", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "groups", b"groups", "id", b"id", "isolation", b"isolation", "labels", b"labels", "limits", b"limits", "out_of_memory_process", b"out_of_memory_process", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "output_limit", b"output_limit", "owner", b"owner", "priority", b"priority", "reason", b"reason", "restart", b"restart", "signal", b"signal", "started_at", b"started_at", "state", b"state", "stdin", b"stdin", "timeout", b"timeout", "tty", b"tty", "usage", b"usage", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "argv", b"argv", "attempts", b"attempts", "created_at", b"created_at", "cwd", b"cwd", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "groups", b"groups", "id", b"id", "isolation", b"isolation", "labels", b"labels", "limits", b"limits", "no_new_privileges", b"no_new_privileges", "out_of_memory_process", b"out_of_memory_process", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "output_limit", b"output_limit", "owner", b"owner", "priority", b"priority", "reason", b"reason", "restart", b"restart", "signal", b"signal", "started_at", b"started_at", "state", b"state", "stdin", b"stdin", "timeout", b"timeout", "tty", b"tty", "usage", b"usage", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

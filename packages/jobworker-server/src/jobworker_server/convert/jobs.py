@@ -91,6 +91,7 @@ def job_message(status: JobStatus) -> job_pb2.Job:
         user=text(status.user or ""),
         groups=map(text, status.groups or ()),
         out_of_memory_process=text(status.out_of_memory_process or ""),
+        no_new_privileges=not status.new_privileges,
     )
 
 

@@ -41,6 +41,7 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         isolation=convert.isolation(request.isolation) if request.HasField("isolation") else None,
         user=request.user or None,
         groups=list(request.groups) or None,
+        new_privileges=False,
     )
     status = await job.status(usage=False)
     call.log("queued" if status.state is State.QUEUED else "started", job.id)
