@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from jobworker_server.errors import UnauthenticatedError
 from jobworker_server.identity import Identity, decode_utf8_string, identify
+from jobworker_server.shown import over_tls
 from server_testing import Authority, Pair, role_extension, utf8_string
 
 
 def identity_of(*pems: bytes, version: bytes = b"TLSv1.3") -> Identity:
-    return identify({"ssl_tls_version": [version], "x509_pem_cert": list(pems)})
+    shown = over_tls({"ssl_tls_version": [version], "x509_pem_cert": list(pems)})
+    shown.require_valid(datetime.now(UTC))
+    return identify(shown.certificate)
 
 
 def refusal_of(*pems: bytes, version: bytes = b"TLSv1.3") -> str:
@@ -38,7 +41,7 @@ def test_a_connection_of_another_tls_version_is_refused(authority: Authority, ve
 
 def test_a_connection_without_tls_is_refused() -> None:
     with pytest.raises(UnauthenticatedError):
-        identify({})
+        over_tls({})
 
 
 def test_a_connection_without_a_certificate_is_refused() -> None:
@@ -119,11 +122,20 @@ def test_a_certificate_of_the_future_is_refused(authority: Authority) -> None:
 
 
 def test_validity_is_looked_at_although_the_certificate_is_known(authority: Authority) -> None:
-    pair = authority.client("ann", "full")
-    identity = identity_of(pair.cert_pem)
-    assert identity_of(pair.cert_pem) is identity
+    auth_context = {"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": [authority.client("ann", "full").cert_pem]}
+    shown = over_tls(auth_context)
+    assert over_tls(auth_context).certificate is shown.certificate
     with pytest.raises(UnauthenticatedError, match="expired"):
-        identity.require_valid(identity.valid_until + timedelta(seconds=1))
+        shown.require_valid(shown.certificate.not_valid_after_utc + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(("key", "size"), [("x509_pem_cert", 17 << 10), ("x509_pem_cert_chain", 33 << 10)])
+def test_certificates_that_are_too_long_are_refused(authority: Authority, key: str, size: int) -> None:
+    pem = authority.client("ann", "full").cert_pem
+    auth_context = {"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": [pem]} | {key: [pem + b"x" * size]}
+    with pytest.raises(UnauthenticatedError) as caught:
+        over_tls(auth_context)
+    assert caught.value.reason == "BAD_CERTIFICATE"
 
 
 @pytest.mark.parametrize("size", [1, 127, 128, 255, 256, 65535])

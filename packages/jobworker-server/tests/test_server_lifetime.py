@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from jobworker_server import identity
 from jobworker_server.errors import CallError, PermissionDeniedError, ShutdownError, UnauthenticatedError
-from jobworker_server.identity import Identity
+from jobworker_server.identity import Identity, identify
 from jobworker_server.lifetime import Lifetimes
 from server_testing import TIMEOUT, Authority
 
@@ -32,8 +31,7 @@ class Rule:
 
 @pytest.fixture
 def caller(authority: Authority) -> Identity:
-    pair = authority.client("ann", "full")
-    return identity.identify({"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": [pair.cert_pem]})
+    return identify(authority.client("ann", "full").certificate)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -19,7 +20,7 @@ import grpc
 from google.protobuf.message import Message
 
 from jobworker_lib import aio
-from jobworker_server import identity
+from jobworker_server import identity, shown
 from jobworker_server.call import Call
 from jobworker_server.conversation import Conversation
 from jobworker_server.error_status import internal_status, status_of
@@ -59,7 +60,9 @@ class Gate:
     async def admit(self, operation: Operation, context: Context) -> AsyncIterator[Call]:
         """The call, where it may be made; whatever goes wrong in it is answered to the client here."""
         try:
-            caller = identity.identify(context.auth_context())
+            presented = shown.over_tls(context.auth_context())
+            presented.require_valid(datetime.now(UTC))
+            caller = identity.identify(presented.certificate)
             scope_of = partial(allowed_scope, self._policy, caller.role)
             scope = scope_of(operation)
             async with self._lifetimes.of(caller) as lifetime:

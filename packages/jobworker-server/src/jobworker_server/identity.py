@@ -1,10 +1,9 @@
-"""Who calls: the name and role in the client's certificate, looked at anew in each call."""
+"""Who calls: the name and role in the client's certificate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
@@ -15,9 +14,6 @@ from jobworker_server.errors import UnauthenticatedError
 
 ROLE_OID = x509.ObjectIdentifier("1.2.840.10070.8.1")
 """The X.509 v3 extension that holds the role, as a DER UTF8String."""
-
-AuthContext = Mapping[str, Iterable[bytes]]
-"""What ``ServicerContext.auth_context()`` tells of a connection."""
 
 _UTF8_STRING = 0x0C
 
@@ -32,7 +28,6 @@ class Identity:
     """Whose the jobs are that it starts: its name."""
     role: str
     certificate: x509.Certificate = field(repr=False)
-    valid_from: datetime
     valid_until: datetime
     """The last moment at which the certificate is valid."""
 
@@ -46,51 +41,15 @@ class Identity:
         """The SHA-256 of the certificate, in hexadecimal digits."""
         return self.certificate.fingerprint(hashes.SHA256()).hex()
 
-    def require_valid(self, now: datetime) -> None:
-        """Refuse a certificate outside its time.
-
-        Raises:
-            UnauthenticatedError: it has expired, or is not valid yet.
-        """
-        if now > self.valid_until:
-            raise expired(self)
-        if now < self.valid_from:
-            raise UnauthenticatedError(
-                "CERTIFICATE_NOT_YET_VALID",
-                f"the client's certificate is not valid before {self.valid_from:%Y-%m-%d %H:%M:%S} UTC; "
-                "check the clocks of both hosts",
-            )
-
-
-def expired(identity: Identity) -> UnauthenticatedError:
-    """The error that tells a caller that its certificate has expired."""
-    return UnauthenticatedError(
-        "CERTIFICATE_EXPIRED",
-        f"the client's certificate expired on {identity.valid_until:%Y-%m-%d %H:%M:%S} UTC; issue a new one",
-    )
-
-
-def identify(auth_context: AuthContext) -> Identity:
-    """Who is at the other end of a connection, now.
-
-    Raises:
-        UnauthenticatedError: the connection is not one of TLS 1.3 with a client certificate, or the certificate is not
-            valid now or does not hold exactly one name and one role.
-    """
-    if list(auth_context.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
-        raise UnauthenticatedError("TLS_VERSION", "this server speaks TLS 1.3 and nothing older")
-    certificates = list(auth_context.get("x509_pem_cert", ()))
-    if len(certificates) != 1:
-        raise UnauthenticatedError("NO_CERTIFICATE", "the client shows no certificate; connect with one")
-    identity = _parse(certificates[0])
-    identity.require_valid(datetime.now(UTC))
-    return identity
-
 
 @lru_cache(maxsize=1024)
-def _parse(pem: bytes) -> Identity:
+def identify(certificate: x509.Certificate) -> Identity:
+    """Who the holder of a certificate is. Whether it is valid and trusted is not looked at here.
+
+    Raises:
+        UnauthenticatedError: it can't be read, or does not hold exactly one name and one role.
+    """
     try:
-        certificate = x509.load_pem_x509_certificate(pem)
         names = [attribute.value for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         # Walks through all extensions, so it also refuses a certificate that has one of them twice.
         roles = [item.value for item in certificate.extensions if item.oid == ROLE_OID]
@@ -104,7 +63,6 @@ def _parse(pem: bytes) -> Identity:
         owner=name,
         role=_role(roles),
         certificate=certificate,
-        valid_from=certificate.not_valid_before_utc,
         valid_until=certificate.not_valid_after_utc,
     )
 

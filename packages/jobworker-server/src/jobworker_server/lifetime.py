@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
-from jobworker_server import identity
+from jobworker_server import shown
 from jobworker_server.errors import CallError, ShutdownError
 from jobworker_server.identity import Identity
 
@@ -102,4 +102,4 @@ class Lifetimes:
         except TimeoutError:
             if not lifetime.timeout.expired():
                 raise
-            raise (lifetime.reason or identity.expired(caller)) from None
+            raise (lifetime.reason or shown.expired(caller.certificate)) from None
