@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from jobworker_lib import Engine
+from limits import hiding
 from limits.guest.boot import DISK
-from limits.scenarios import EVERYWHERE, IN_VERSION_2, Machine, Scenario
+from limits.scenarios import EVERYWHERE, IN_VERSION_2, WITHOUT_KERNEL_LOG, Machine, Scenario
 from limits.table import COLUMNS, EXAMINED, USER, examined, examined_without_root
 
 DELEGATED = "without_root_in_a_delegated_cgroup"
@@ -33,6 +35,7 @@ with Engine(sys.argv[1]) as engine:
     if sys.argv[2]:
         scenarios.is_in_its_cgroup_before_it_is_executed(engine, machine)
         scenarios.too_much_memory_is_told_as_such(engine, machine)
+        scenarios.the_killed_is_named_without_the_kernels_log(engine, machine)
         scenarios.forks_are_refused(engine, machine)
     else:
         try:
@@ -62,6 +65,8 @@ def main() -> None:
     with Engine("/tmp/state") as engine:  # the guest's own
         for scenario in (*EVERYWHERE, *IN_VERSION_2):
             run(scenario.__name__, scenario, engine)
+        run(WITHOUT_KERNEL_LOG[0].__name__, lambda *_: _hiding("kernel_log", WITHOUT_KERNEL_LOG), engine)
+        Path("/proc/sys/kernel/dmesg_restrict").write_text("1")  # as it is on many hosts
         run(DELEGATED, lambda *_: _without_root("delegated"), engine)
         run(REFUSED, lambda *_: _without_root(""), engine)
     _delegate("examined")
@@ -69,6 +74,11 @@ def main() -> None:
     found = (examined(), examined_without_root(into), examined_without_root())
     told[EXAMINED] = dict(zip(COLUMNS, found, strict=False))
     Path(sys.argv[1]).write_text(json.dumps(told))
+
+
+def _hiding(hidden: str, chosen: Iterable[Scenario]) -> None:
+    """Run scenarios on a host that lacks something."""
+    hiding.run([hidden], f"/tmp/state-{hidden}", DISK, [scenario.__name__ for scenario in chosen])
 
 
 def _delegate(cgroup: str) -> None:

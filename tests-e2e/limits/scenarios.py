@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobworker_lib import Engine, IoLimit, Job, JobNotRunningError, Limits, Reason, State, Usage
+from jobworker_lib import Engine, IoLimit, Isolation, Job, JobNotRunningError, Limits, Reason, State, Usage
 
 MIB = 1 << 20
 Scenario = Callable[[Engine, "Machine"], None]
@@ -47,6 +47,11 @@ class Machine:
     """A block device, or a file on one, with 16 MiB to read."""
     scratch: str | None
     """A block device that may be written to."""
+
+    def pids_of(self, job: Job) -> list[int]:
+        """The processes in the cgroup of a job."""
+        files = [Path(directory, "cgroup.procs") for directory in self.cgroups_of(job)]
+        return sorted({int(pid) for file in files if file.exists() for pid in file.read_text().split()})
 
     def cgroups_of(self, job: Job) -> list[str]:
         """The directories that are the cgroup of a job."""
@@ -108,6 +113,25 @@ def too_much_memory_is_told_as_such(engine: Engine, _machine: Machine) -> None:
     free = engine.run(hog(48)).status
     assert (free.reason, free.exit_code, free.out_of_memory_process) == (Reason.EXITED, 0, None), free
     assert engine.run(hog(2), limits=limits).exit_code == 0
+
+
+def the_killed_is_named_without_the_kernels_log(engine: Engine, machine: Machine) -> None:
+    """For sure where it was the only one, else as what it is likely to be."""
+    limits = Limits(memory_bytes=16 * MIB)
+    for isolation in (None, Isolation(pid=True)):
+        job = engine.start(hog(48), limits=limits, isolation=isolation)
+        (pid,) = machine.pids_of(job) or [0]
+        told = job.wait().out_of_memory_process
+        assert told is not None
+        assert told.startswith("python"), told
+        assert told.endswith(f"({pid})") or not pid, (told, pid)
+        status = engine.run(
+            ["sh", "-c", '"$@" & sleep 1000', "sh", *hog(48)], limits=limits, isolation=isolation
+        ).status
+        assert status.reason is Reason.OUT_OF_MEMORY, status
+        assert "python" in (status.out_of_memory_process or ""), status
+        if machine.version == 2:
+            assert (status.out_of_memory_process or "").startswith("probably python"), status
 
 
 def memory_of_a_child_ends_the_whole_job(engine: Engine, _machine: Machine) -> None:
@@ -287,4 +311,5 @@ EVERYWHERE: tuple[Scenario, ...] = (
     usage_is_told_while_it_runs,
     nothing_is_left_of_a_job_whose_shim_is_killed,
 )
+WITHOUT_KERNEL_LOG: tuple[Scenario, ...] = (the_killed_is_named_without_the_kernels_log,)
 IN_VERSION_2: tuple[Scenario, ...] = (writes_are_slowed_down, memory_above_the_high_mark_is_taken_back)

@@ -15,10 +15,10 @@ import pytest
 from jobworker_lib.cgroup import place
 from limits.guest import boot
 from limits.guest_main import DELEGATED, REFUSED
-from limits.scenarios import EVERYWHERE, IN_VERSION_2
+from limits.scenarios import EVERYWHERE, IN_VERSION_2, WITHOUT_KERNEL_LOG
 from limits.table import COLUMNS, EXAMINED, examined, examined_without_root, table
 
-NAMES = (*(scenario.__name__ for scenario in (*EVERYWHERE, *IN_VERSION_2)), DELEGATED, REFUSED)
+NAMES = (*(scenario.__name__ for scenario in (*EVERYWHERE, *IN_VERSION_2, *WITHOUT_KERNEL_LOG)), DELEGATED, REFUSED)
 SECONDS = 600.0
 
 pytestmark = [

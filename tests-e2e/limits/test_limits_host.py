@@ -10,7 +10,7 @@ import pytest
 
 from jobworker_lib import Engine
 from jobworker_lib.cgroup import place
-from limits import scenarios
+from limits import hiding, scenarios
 from limits.scenarios import EVERYWHERE, MIB, Machine, Scenario
 
 
@@ -39,11 +39,15 @@ def test_on_this_host(scenario: Scenario, engine: Engine, machine: Machine) -> N
     scenario(engine, machine)
 
 
+def test_without_the_kernels_log(machine: Machine, tmp_path: Path) -> None:
+    hiding.run(["kernel_log"], str(tmp_path / "state"), machine.disk, ["the_killed_is_named_without_the_kernels_log"])
+
+
 def test_no_scenario_is_forgotten() -> None:
     named = {name for name, value in vars(scenarios).items() if callable(value) and "engine" in _arguments(value)}
-    assert {scenario.__name__ for scenario in (*EVERYWHERE, *scenarios.IN_VERSION_2)} == {
-        name for name in named if not name.startswith("_")
-    }
+    assert {
+        scenario.__name__ for scenario in (*EVERYWHERE, *scenarios.IN_VERSION_2, *scenarios.WITHOUT_KERNEL_LOG)
+    } == {name for name in named if not name.startswith("_")}
 
 
 def _arguments(value: object) -> tuple[str, ...]:

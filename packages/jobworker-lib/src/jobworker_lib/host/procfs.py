@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+_PAGE_KIB = os.sysconf("SC_PAGE_SIZE") >> 10
+
+
 @cache
 def boot_id() -> str:
     """Changes with every boot of the host."""
@@ -37,6 +40,14 @@ def descendants(*roots: int) -> list[int]:
     while level := [child for parent in level for child in children.get(parent, ()) if child not in found]:
         found.update(dict.fromkeys(level))
     return list(found)
+
+
+def name_and_memory(pid: int) -> tuple[str, int] | None:
+    """A process's name, and its memory in KiB; None: it is gone. One that is ending has none any more."""
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/stat", "rb") as file:
+        before, _, after = file.read().rpartition(b")")
+        return os.fsdecode(before.partition(b"(")[2]), int(after.split()[21]) * _PAGE_KIB
+    return None
 
 
 def processes_with_environment(variable: str, value: str) -> list[tuple[int, dict[str, str]]]:

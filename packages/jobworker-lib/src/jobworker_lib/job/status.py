@@ -111,7 +111,8 @@ class JobStatus:
     """What it has used, all its processes together: until now, or in all. None: it has not been executed, was lost, or
     nobody asked, as in a list, for jobs that run still."""
     out_of_memory_process: str | None = None
-    """The process that was killed, where the job ended for the reason ``out_of_memory`` and the host told which."""
+    """The process that was killed, where the job ended for the reason ``out_of_memory`` and that can be found out:
+    ``NAME (PID)``, or ``probably NAME (PID)`` where the kernel's log can't be read and several were killed."""
 
     @property
     def created_at(self) -> datetime:

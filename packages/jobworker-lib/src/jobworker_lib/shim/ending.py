@@ -18,7 +18,7 @@ LINGER_GRACE_SECONDS = 2.0
 """How long they have after that before SIGKILL."""
 
 _VICTIM_SECONDS = 0.2
-"""How long the kernel has to kill one that it chooses itself, and to tell which in its log."""
+"""How long the kernel has to kill whom it chooses itself, and we to see who that was, before the rest is killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,10 @@ class Ending:
         self.kill_at: float | None = None
         self._asked: Reason | None = None
         self._outcome: Outcome | None = None
-        self._out_of_memory = False
+        self.ran_out_of_memory = False
+        """Whether the main process did not end as it would have."""
         self.out_of_memory_process: str | None = None
+        """Who was killed for that."""
         self.set_timeout(timeout)
 
     @property
@@ -99,12 +101,10 @@ class Ending:
         at = time.monotonic() + _VICTIM_SECONDS
         self.kill_at = at if self.kill_at is None else min(self.kill_at, at)
 
-    def memory_ran_out(self, process: str | None) -> None:
-        """The main process ended as the job ran out of memory, of which ``process`` was killed: the rest follows."""
-        if self._outcome is not None and self._outcome.exit_code != 0:
-            self._out_of_memory = True
-            self.out_of_memory_process = process
-        self.kill_at = time.monotonic()
+    def memory_ran_out(self) -> None:
+        """The main process ended as the job ran out of memory: the rest follows."""
+        self.ran_out_of_memory = self._outcome is not None and self._outcome.exit_code != 0
+        self.memory_is_short()
 
     def main_ended(self, outcome: Outcome) -> None:
         """The main process is gone: what is left of its tree gets a bounded time."""
@@ -122,7 +122,7 @@ class Ending:
     def begin_again(self) -> None:
         """The command is executed again."""
         self._restarts_left -= 1
-        self._out_of_memory = False
+        self.ran_out_of_memory = False
         self.out_of_memory_process = None
         self._outcome = None
 
@@ -134,7 +134,7 @@ class Ending:
             state, reason = State.STOPPED, self._asked
         elif outcome.error is not None:
             state, reason = State.FAILED, Reason.FAILED_TO_START
-        elif self._out_of_memory:
+        elif self.ran_out_of_memory:
             reason = Reason.OUT_OF_MEMORY
         return ExitRecord(
             state=state,

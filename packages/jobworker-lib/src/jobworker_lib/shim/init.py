@@ -21,12 +21,15 @@ from jobworker_lib.host import libc
 from jobworker_lib.isolation import calls
 from jobworker_lib.shim.enter import EXECUTION, become
 from jobworker_lib.shim.signals import SignalPipe
+from jobworker_lib.shim.victims import Victim, Victims, name_of_killed
 
 if TYPE_CHECKING:
     from jobworker_lib.shim.enter import Command, Step
 
 BORN = b"born"
 """What the main process sends first: the kernel adds who it is."""
+MAIN = 0
+"""Stands for the main process among those that were killed: the shim knows it by another pid."""
 STATUS = struct.Struct("=i")
 """How the main process ended, as waitpid(2) told it."""
 
@@ -106,20 +109,27 @@ def _attend(main: int, link: socket.socket, signals: SignalPipe) -> NoReturn:
     poller = select.poll()
     poller.register(link, select.POLLIN)
     poller.register(signals, select.POLLIN)
+    victims = Victims()
     while True:
         signals.read()
-        _reap(main, link)
+        _reap(main, link, victims)
         if any(descriptor == link.fileno() for descriptor, _ in poller.poll()):
             os._exit(0)  # the shim has closed its end, or is gone
 
 
-def _reap(main: int, link: socket.socket) -> None:
+def _reap(main: int, link: socket.socket, victims: Victims) -> None:
     while True:
         try:
-            pid, wait_status = os.waitpid(-1, os.WNOHANG)
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
+            with suppress(OSError):  # the shim may be gone
+                link.send(victims.pack())
             os._exit(0)
-        if pid == 0:
+        if ended is None:
             return
+        name = name_of_killed(ended.si_pid, ended.si_code, ended.si_status)
+        pid, wait_status, used = os.wait4(ended.si_pid, 0)
+        if name is not None:
+            victims.add(Victim(name, MAIN if pid == main else pid, used.ru_maxrss))
         if pid == main:
             link.send(STATUS.pack(wait_status))

@@ -20,6 +20,7 @@ from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS, Ending, Outcome
 from jobworker_lib.shim.interaction import Interaction
 from jobworker_lib.shim.out_of_memory import OutOfMemory
 from jobworker_lib.shim.spawn import Spawned
+from jobworker_lib.shim.victims import Victim, name_of_killed
 
 if TYPE_CHECKING:
     from jobworker_lib.cgroup.group import Group
@@ -94,6 +95,8 @@ class JobLoop:
 
     def _finish_attempt(self) -> None:
         self._until(self._attempt_is_over)
+        if self._ending.ran_out_of_memory:
+            self._ending.out_of_memory_process = self._memory.process(self._process.victims())
         self._interaction.end()
         self._process.close()
 
@@ -158,7 +161,7 @@ class JobLoop:
         if not self._ending.main_exited and (status := self._process.main_status()) is not None:
             self._ending.main_ended(Outcome.of(status))
             if self._memory.happened:
-                self._ending.memory_ran_out(self._memory.process())
+                self._ending.memory_ran_out()
             if self._process.link is not None:
                 self._poller.unregister(self._process.link)
         return is_alone
@@ -166,11 +169,15 @@ class JobLoop:
     def _reap_children(self) -> bool:
         while True:
             try:
-                pid, wait_status, used = os.wait4(-1, os.WNOHANG)
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return True
-            if pid == 0:
+            if ended is None:
                 return False
+            name = name_of_killed(ended.si_pid, ended.si_code, ended.si_status)
+            pid, wait_status, used = os.wait4(ended.si_pid, 0)
+            if name is not None:
+                self._memory.killed(Victim(name, pid, used.ru_maxrss))
             self._accounting.add(used)
             self._process.reaped(pid, wait_status)
 
@@ -205,6 +212,7 @@ class JobLoop:
         return [pid for pid in _own_tree() if pid != self._process.init_pid]
 
     def _kill(self) -> None:
+        self._memory.kill_begins()
         if self._group is not None:
             self._group.kill()
         tree.kill(_own_tree)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from jobworker_lib.isolation import calls
 from jobworker_lib.shim import init
 from jobworker_lib.shim.enter import hear
+from jobworker_lib.shim.victims import Victims
 
 if TYPE_CHECKING:
     from jobworker_lib.shim.init import Orders
 
 _CREDENTIALS = struct.Struct("iII")
+_LONGEST_MESSAGE = 256
 
 
 class Namespace:
@@ -57,10 +59,21 @@ class Namespace:
     def main_status(self) -> int | None:
         """The wait status of the main process; None: it has not ended."""
         try:
-            told = self.link.recv(init.STATUS.size)
+            told = self.link.recv(_LONGEST_MESSAGE)
         except BlockingIOError:
             return None
-        return int(init.STATUS.unpack(told)[0]) if told else signal.SIGKILL  # with the init process
+        if len(told) == init.STATUS.size:
+            return int(init.STATUS.unpack(told)[0])
+        return signal.SIGKILL  # with the init process
+
+    def victims(self) -> Victims:
+        """Who was killed, as the init process has told when it had no child left; pids are those of the namespace."""
+        victims = Victims()
+        with suppress(OSError, struct.error):  # it may have been killed before
+            victims = Victims.unpack(self.link.recv(_LONGEST_MESSAGE))
+        if victims.largest is not None and victims.largest.pid == init.MAIN:
+            victims.largest = victims.largest._replace(pid=self.main_pid)
+        return victims
 
     def send_signal(self, number: int) -> None:
         """Signal the main process. ProcessLookupError where it has ended."""

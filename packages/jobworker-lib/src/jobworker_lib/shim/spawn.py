@@ -18,6 +18,7 @@ from jobworker_lib.shim.init import Orders
 from jobworker_lib.shim.limiting import limit_steps
 from jobworker_lib.shim.namespace import Namespace
 from jobworker_lib.shim.pty import Terminal, take_over
+from jobworker_lib.shim.victims import Victims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,10 @@ class Spawned:
     def main_status(self) -> int | None:
         """The wait status of the main process; None: it has not ended."""
         return self._wait_status if self._namespace is None else self._namespace.main_status()
+
+    def victims(self) -> Victims:
+        """Who was killed of those that this process can't reap itself; when nothing is left."""
+        return Victims() if self._namespace is None else self._namespace.victims()
 
     @property
     def link(self) -> int | None:
