@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobworker_server.errors import PermissionDeniedError
-from jobworker_server.policy import BUILT_IN, Operation, Scope, allowed_scope
+from jobworker_server.policy import BUILT_IN, Operation, Policy, Role, Rules, Scope
 
 CHANGES = {Operation.STOP, Operation.SIGNAL, Operation.DELETE, Operation.UPDATE}
 LOOKS = {Operation.QUERY, Operation.LIST, Operation.WAIT}
@@ -31,23 +31,29 @@ def test_a_built_in_role_has_the_scopes_of_its_row(
         Operation.OUTPUT: output,
         Operation.INPUT: changes,
     }
-    assert {operation: BUILT_IN[role].get(operation, Scope.NONE) for operation in Operation} == expected
+    assert {operation: BUILT_IN.roles[role].scopes.get(operation, Scope.NONE) for operation in Operation} == expected
+
+
+@pytest.mark.parametrize("role", BUILT_IN.roles)
+def test_jobs_of_a_built_in_role_gain_no_privileges(role: str) -> None:
+    assert BUILT_IN.rules(role, "ann") == Rules(new_privileges=False)
 
 
 @pytest.mark.parametrize("role", ["", "root", "Full", "full ", "none"])
 def test_an_unknown_role_is_refused(role: str) -> None:
     with pytest.raises(PermissionDeniedError) as caught:
-        allowed_scope(BUILT_IN, role, Operation.QUERY)
+        BUILT_IN.scope(role, Operation.QUERY)
     assert caught.value.reason == "UNKNOWN_ROLE"
 
 
 @pytest.mark.parametrize("operation", Operation)
 def test_what_a_policy_does_not_mention_is_refused(operation: Operation) -> None:
     with pytest.raises(PermissionDeniedError) as caught:
-        allowed_scope({"guest": {}}, "guest", operation)
+        Policy({"guest": Role({})}).scope("guest", operation)
     assert caught.value.reason == "NOT_ALLOWED"
 
 
 def test_a_scope_of_none_is_refused() -> None:
+    policy = Policy({"guest": Role({Operation.STOP: Scope.NONE})})
     with pytest.raises(PermissionDeniedError, match="does not allow to stop jobs"):
-        allowed_scope({"guest": {Operation.STOP: Scope.NONE}}, "guest", Operation.STOP)
+        policy.scope("guest", Operation.STOP)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from jobworker.v1 import job_pb2
 from jobworker.v1.worker_service_pb2 import ListJobsRequest, WatchRequest
-from jobworker_lib import JobNotFoundError, aio
-from jobworker_server.errors import InvalidRequestError
+from jobworker_lib import JobNotFoundError, JobStatus, aio
+from jobworker_server import convert
+from jobworker_server.access import Access
+from jobworker_server.errors import InvalidRequestError, PermissionDeniedError
 from jobworker_server.identity import Identity
 from jobworker_server.lifetime import Lifetime
-from jobworker_server.limit_policy import LimitPolicy
-from jobworker_server.policy import Operation, Scope
+from jobworker_server.policy import Operation, Rules, Scope
 
 T = TypeVar("T")
 
@@ -29,10 +32,9 @@ class Call:
     caller: Identity
     scope: Scope
     """Whose jobs this operation may be done on."""
-    scope_of: Callable[[Operation], Scope]
-    """Whose jobs another operation may be done on. Raises PermissionDeniedError where on nobody's."""
-    limits: LimitPolicy
-    """What jobs may use that are started."""
+    access: Access
+    rules: Rules
+    """Bounds on the jobs that are started."""
     lifetime: Lifetime
     unfinished: set[asyncio.Task[object]]
     """What runs to its end although its caller may be gone."""
@@ -43,7 +45,7 @@ class Call:
         Raises:
             PermissionDeniedError: the caller may not do that.
         """
-        return replace(self, scope=self.scope_of(operation))
+        return replace(self, scope=self.access.scope(operation))
 
     async def job(self, job_id: str) -> aio.Job:
         """The job of this id.
@@ -55,6 +57,7 @@ class Call:
         """
         if not job_id:
             raise InvalidRequestError("job_id", "the id is missing")
+        self.access.job_ids.add(job_id)
         try:
             job = await self.engine.get(job_id)
             if self.scope is Scope.ANY or (await job.status(usage=False)).owner == self.caller.owner:
@@ -65,9 +68,35 @@ class Call:
 
     def owner_of(self, request: ListJobsRequest | WatchRequest) -> str | None:
         """Whose jobs are asked for; None: everyone's."""
-        if request.owner:
-            return request.owner
-        return None if request.all_owners and self.scope is Scope.ANY else self.caller.owner
+        everyone = request.all_owners and self.scope is Scope.ANY
+        owner = request.owner or (None if everyone else self.caller.owner)
+        if owner != self.caller.owner:
+            self.access.note_all()
+        return owner
+
+    def told(self, status: JobStatus) -> job_pb2.Job:
+        """A job for the answer of a call that changed it: all of it only for who may query it."""
+        if self.access.covers(Operation.QUERY, status.owner):
+            return convert.job_message(status)
+        return job_pb2.Job(id=status.id, state=convert.STATES[status.state])
+
+    def require_still_allowed(self) -> None:
+        """Refuse what the policy that holds now does not allow any more.
+
+        Where that depends on whose a job is, the call is ended a moment later.
+
+        Raises:
+            PermissionDeniedError: it does not.
+        """
+        if narrowed := self.access.narrowed():
+            self._keep(asyncio.ensure_future(self._end_if_about_others(narrowed)))
+
+    async def _end_if_about_others(self, error: PermissionDeniedError) -> None:
+        for job_id in tuple(self.access.job_ids):
+            with suppress(JobNotFoundError):
+                if (await (await self.engine.get(job_id)).status(usage=False)).owner != self.caller.owner:
+                    self.lifetime.end(error)
+                    return
 
     async def change(self, event: str, job: aio.Job, work: Coroutine[object, object, T]) -> T:
         """Do ``work`` to ``job`` to its end, and log it as ``event``, also when the caller goes away meanwhile."""
@@ -82,9 +111,12 @@ class Call:
     async def finish(self, work: Coroutine[object, object, T]) -> T:
         """Do ``work`` to its end, also when the caller goes away meanwhile."""
         task = asyncio.ensure_future(work)
+        self._keep(task)
+        return await asyncio.shield(task)
+
+    def _keep(self, task: asyncio.Task[T]) -> None:
         self.unfinished.add(task)
         task.add_done_callback(self.unfinished.discard)
-        return await asyncio.shield(task)
 
     def log(self, event: str, job_id: str) -> None:
         """Write down that the caller changed something."""

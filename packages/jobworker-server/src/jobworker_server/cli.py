@@ -79,6 +79,10 @@ def _serve(
             metavar="PATH", help="The cgroup, such as /jobs, in which jobs get theirs. Default: the server's own."
         ),
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The policy file: who may do what. Default: the built-in roles."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A configuration file, in YAML.")] = None,
     version: Annotated[  # noqa: ARG001  typer acts on it by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
@@ -88,14 +92,14 @@ def _serve(
 
     Each option but --config can be given as an environment variable, such as JOBWORKER_STATE_DIR, too.
 
-    SIGTERM stops the server, and jobs run on. SIGHUP loads the certificates again.
+    SIGTERM stops the server, and jobs run on. SIGHUP loads the certificates and the policy again.
     """
     flags = {
         "listen": listen, "certs": certs, "ca": ca, "cert": cert, "key": key, "state_dir": state_dir,
         "max_running": max_running, "max_running_per_owner": max_running_per_owner,
         "when_full": when_full, "max_queued": max_queued,
         "retention_age": retention_age, "retention_jobs": retention_jobs, "retention_bytes": retention_bytes,
-        "cgroup": cgroup,
+        "cgroup": cgroup, "policy": policy,
     }  # fmt: skip
     try:
         settings = resolve(flags, os.environ, config)

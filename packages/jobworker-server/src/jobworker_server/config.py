@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address
+from jobworker_server.nearest import nearest
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ _KEYS = {
     "whenFull": "when_full",
     "maxQueued": "max_queued",
     "cgroup": "cgroup",
+    "policy": "policy",
 }
 """The settings, by their keys in the configuration file."""
 
@@ -66,6 +67,8 @@ class Settings:
     """What jobs may use."""
     cgroup: str | None = None
     """The cgroup below which jobs get theirs; None: the engine finds one."""
+    policy: Path | None = None
+    """The policy file; None: the built-in roles."""
     hidden_paths: tuple[Path, ...] = ()
     """Where certificates and keys are: the directory, or else each file. Isolated jobs find them empty."""
 
@@ -98,7 +101,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
     return Settings(
         listen=_listen(layers),
         files=CredentialFiles(**{name: _credential_file(layers, name) for name in _FILES_OF_CERTS}),
-        state_dir=next((layer.base / layer.values["state_dir"] for layer in _with(layers, "state_dir")), None),
+        state_dir=_path(layers, "state_dir"),
         bounds=Bounds(
             running=_count(layers, "max_running", least=1),
             running_per_owner=_count(layers, "max_running_per_owner", least=1),
@@ -108,6 +111,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
         retention=retention_setting.retention(*(_retained(layers, name) for name in retention_setting.NAMES)),
         limits=_section(layers, "limits", LimitPolicy()),
         cgroup=_cgroup(layers),
+        policy=_path(layers, "policy"),
         hidden_paths=tuple({_hidden_path(layers, name): None for name in _FILES_OF_CERTS}),
     )
 
@@ -122,6 +126,10 @@ def _variable(name: str) -> str:
 
 def _with(layers: list[_Layer], *names: str) -> Iterator[_Layer]:
     return (layer for layer in layers if any(name in layer.values for name in names))
+
+
+def _path(layers: list[_Layer], name: str) -> Path | None:
+    return next((layer.base / layer.values[name] for layer in _with(layers, name)), None)
 
 
 def _listen(layers: list[_Layer]) -> Address:
@@ -202,7 +210,7 @@ def _file_layer(path: Path) -> _Layer:
             values |= _retention_of_file(path, value)
             continue
         if key not in _KEYS:
-            raise ConfigError(f"{path}: there is no setting {key!r}; {_nearest(str(key))}")
+            raise ConfigError(f"{path}: there is no setting {key!r}; {nearest(str(key), _ALL_KEYS)}")
         name = _KEYS[key]
         if name in _NUMBERS and type(value) is int:
             values[name] = str(value)
@@ -241,9 +249,3 @@ def _read(path: Path) -> dict[object, object]:
     if not isinstance(content, dict):
         raise ConfigError(f"the configuration file {path} must hold a setting a line, such as listen: localhost:50051")
     return content
-
-
-def _nearest(key: str) -> str:
-    by_lower_case = {right.lower(): right for right in _ALL_KEYS}
-    near = difflib.get_close_matches(key.lower(), by_lower_case, n=1, cutoff=0.5)
-    return f"did you mean {by_lower_case[near[0]]!r}?" if near else f"there are {', '.join(_ALL_KEYS)}"

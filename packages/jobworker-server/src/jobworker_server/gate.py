@@ -11,9 +11,8 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -21,13 +20,15 @@ from google.protobuf.message import Message
 
 from jobworker_lib import aio
 from jobworker_server import identity, shown
+from jobworker_server.access import Access
 from jobworker_server.call import Call
 from jobworker_server.conversation import Conversation
 from jobworker_server.error_status import internal_status, status_of
 from jobworker_server.errors import PermissionDeniedError, UnauthenticatedError
-from jobworker_server.lifetime import Lifetimes
+from jobworker_server.identity import Identity
+from jobworker_server.lifetime import Lifetime, Lifetimes
 from jobworker_server.limit_policy import LimitPolicy
-from jobworker_server.policy import Operation, Policy, allowed_scope
+from jobworker_server.policy import Operation, PolicyInForce
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -45,12 +46,16 @@ class Gate:
     ``unfinished`` holds what runs to its end although its caller may be gone.
     """
 
-    def __init__(self, engine: aio.Engine, policy: Policy, limits: LimitPolicy) -> None:
+    def __init__(self, engine: aio.Engine, policy: PolicyInForce, limits: LimitPolicy) -> None:
         self._engine = engine
         self._policy = policy
         self._limits = limits
         self._lifetimes = Lifetimes()
         self.unfinished: set[asyncio.Task[object]] = set()
+
+    def recheck(self) -> None:
+        """End the open calls that what holds now does not allow any more."""
+        self._lifetimes.check()
 
     def close(self) -> None:
         """End the calls that are open, and let no other through: they fail with UNAVAILABLE."""
@@ -63,12 +68,20 @@ class Gate:
             presented = shown.over_tls(context.auth_context())
             presented.require_valid(datetime.now(UTC))
             caller = identity.identify(presented.certificate)
-            scope_of = partial(allowed_scope, self._policy, caller.role)
-            scope = scope_of(operation)
             async with self._lifetimes.of(caller) as lifetime:
-                yield Call(self._engine, caller, scope, scope_of, self._limits, lifetime, self.unfinished)
+                call = self._permitted(caller, operation, lifetime)
+                lifetime.require(call.require_still_allowed)
+                yield call
         except Exception as error:  # noqa: BLE001  whatever it is, the client is answered, and a fault of ours logged
             await _refuse(context, operation, error)
+
+    def _permitted(self, caller: Identity, operation: Operation, lifetime: Lifetime) -> Call:
+        """The call, where the policy allows it. Nothing is waited for, so it is all of one policy."""
+        access = Access(self._policy, caller)
+        scope = access.scope(operation)
+        rules = self._policy.current.rules(caller.role, caller.owner)
+        rules = replace(rules, limits=self._limits.and_(rules.limits))
+        return Call(self._engine, caller, scope, access, rules, lifetime, self.unfinished)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,19 @@ class LimitPolicy:
         """The first limit that goes beyond the maximum, and that; None: there is none."""
         for name in _BOUNDED:
             value, bound = getattr(limits, name), getattr(self.maximum, name)
-            if value is not None and bound is not None and _tighter(name)(value, bound) != value:
+            if value is not None and _tightest(name, value, bound) != value:
                 return name, bound
         return None
+
+    def and_(self, other: LimitPolicy) -> LimitPolicy:
+        """Both: of two maxima the tighter one holds, of two defaults that of ``other``, within the maximum."""
+        maximum = Limits(**_fields(_tightest, self.maximum, other.maximum))
+        defaults = _fields(lambda _, first, second: first if second is None else second, self.default, other.default)
+        within: dict[str, Any] = {
+            name: value if value is None else _tightest(name, value, getattr(maximum, name))
+            for name, value in defaults.items()
+        }
+        return LimitPolicy(Limits(**within, io=other.default.io or self.default.io), maximum)
 
     def _given(self, limits: Limits, name: str) -> float | None:
         for value in (getattr(limits, name), getattr(self.default, name)):
@@ -56,10 +66,18 @@ class LimitPolicy:
                 return value  # type: ignore[no-any-return]  # a field chosen by its name
         bound: float | None = getattr(self.maximum, name)
         without = _OF_A_JOB_WITHOUT.get(name)
-        if bound is None or (without is not None and _tighter(name)(without, bound) == without):
+        if bound is None or (without is not None and _tightest(name, without, bound) == without):
             return None
         return bound
 
 
-def _tighter(name: str) -> Callable[[float, float], float]:
-    return max if name == "nice" else min
+def _fields(choose: Callable[[str, Any, Any], Any], first: Limits, second: Limits) -> dict[str, Any]:
+    """What is chosen of two, for each limit that has a maximum."""
+    return {name: choose(name, getattr(first, name), getattr(second, name)) for name in _BOUNDED}
+
+
+def _tightest(name: str, first: float | None, second: float | None) -> float | None:
+    """That of two which leaves less; None, which leaves anything, only where both are that."""
+    if first is None or second is None:
+        return second if first is None else first
+    return (max if name == "nice" else min)(first, second)

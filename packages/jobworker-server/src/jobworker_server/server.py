@@ -9,11 +9,12 @@ from typing import Self
 import grpc
 
 from jobworker_lib import aio
-from jobworker_server import policy, service
+from jobworker_server import service
 from jobworker_server.errors import ListenError
 from jobworker_server.gate import Gate
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address, free_addresses
+from jobworker_server.policy import PolicyInForce
 from jobworker_server.tls import MutualTls
 
 _GRACE = 2.0
@@ -35,13 +36,19 @@ class Server:
     """Serves an engine's jobs. As a context manager it takes calls within the block.
 
     The engine is the caller's: it is not closed with the server, and jobs run on. ``limits`` tells what jobs may use
-    that clients start.
+    that clients start, and ``policy`` who may do what, by default the built-in roles.
     """
 
     def __init__(
-        self, engine: aio.Engine, tls: MutualTls, listen: Address, *, limits: LimitPolicy | None = None
+        self,
+        engine: aio.Engine,
+        tls: MutualTls,
+        listen: Address,
+        *,
+        limits: LimitPolicy | None = None,
+        policy: PolicyInForce | None = None,
     ) -> None:
-        self._gate = Gate(engine, policy.BUILT_IN, limits or LimitPolicy())
+        self._gate = Gate(engine, policy or PolicyInForce(), limits or LimitPolicy())
         self._tls = tls
         self._listen = listen
 
@@ -61,6 +68,10 @@ class Server:
                 raise ListenError(f"can't listen on {address}: it was taken a moment ago; try again") from None
         await self._grpc.start()
         return Address(self._listen.host, addresses[0].port)
+
+    def recheck(self) -> None:
+        """End the open calls that may not go on any more, because the policy has changed."""
+        self._gate.recheck()
 
     async def stop(self) -> None:
         """Take no more calls, and end those that are open with UNAVAILABLE; done in a few seconds at most."""

@@ -24,12 +24,12 @@ async def _attach(call: Call, conversation: _Conversation) -> None:
         return
     job = await _job(call, start)
     async with await job.attach(watch_only=not start.input, **_beginning(start)) as attachment:
-        await conversation.send(AttachResponse(job=convert.job_message(await job.status(usage=False))))
+        await conversation.send(AttachResponse(job=call.told(await job.status(usage=False))))
         if start.input:
             call.log("joined", job.id)
         others = _hear_writer(attachment, conversation) if start.input else _hear_watcher(conversation)
         with suppress(_DetachedError):
-            await conversation.during(_send_output(attachment, conversation), *others)
+            await conversation.during(_send_output(call, attachment, conversation), *others)
 
 
 class _DetachedError(Exception):
@@ -55,13 +55,13 @@ def _beginning(start: AttachStart) -> OutputOptions:
     return {"tail": start.tail_lines} if start.HasField("tail_lines") else {"offset": start.offset}
 
 
-async def _send_output(attachment: aio.Attachment, conversation: _Conversation) -> None:
+async def _send_output(call: Call, attachment: aio.Attachment, conversation: _Conversation) -> None:
     """Send the output to its end, and then how the job ended."""
     async with aclosing(attachment.output_batches()) as batches:
         async for batch in batches:
             for chunks in convert.output_chunks(batch):
                 await conversation.send(AttachResponse(chunks=chunks))
-    await conversation.send(AttachResponse(job=convert.job_message(await attachment.job.status(usage=False))))
+    await conversation.send(AttachResponse(job=call.told(await attachment.job.status(usage=False))))
 
 
 def _hear_writer(attachment: aio.Attachment, conversation: _Conversation) -> Sequence[Coroutine[Any, Any, None]]:

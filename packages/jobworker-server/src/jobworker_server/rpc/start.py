@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import os
-import pwd
 
 from jobworker.v1.worker_service_pb2 import StartRequest, StartResponse
-from jobworker_lib import JobStatus, State
+from jobworker_lib import InvalidArgumentError, JobStatus, State
+from jobworker_lib.isolation import users
 from jobworker_server import convert
 from jobworker_server.call import Call
 from jobworker_server.errors import InvalidRequestError
 from jobworker_server.gate import Unary
 from jobworker_server.policy import Operation
-
-_PRIVATE_TMP = "/tmp"  # noqa: S108 - the job's own
+from jobworker_server.policy.permit import Permit
 
 
 async def _start(call: Call, request: StartRequest) -> StartResponse:
-    return StartResponse(job=convert.job_message(await call.finish(_begin(call, request))))
+    return StartResponse(job=call.told(await call.finish(_begin(call, request))))
 
 
 async def _begin(call: Call, request: StartRequest) -> JobStatus:
+    permit = Permit(call.caller.role, call.rules)
+    permit.check_command(request.argv)
+    permit.check_environment(request.env, has_terminal=request.HasField("terminal"))
+    user = permit.user(request.user)
+    isolation = permit.isolation(convert.isolation(request.isolation) if request.HasField("isolation") else None)
     job = await call.engine.start(
         request.argv,
-        cwd=_working_directory(request),
+        cwd=permit.working_directory(_absolute(request.cwd), _home(user), isolation),
         env=request.env,
         timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
-        limits=call.limits.applied(convert.limits(request.limits)),
+        limits=call.rules.limits.applied(convert.limits(request.limits)),
         labels=request.labels,
         owner=call.caller.owner,
         request_id=request.request_id or None,
@@ -38,33 +42,27 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         terminal=convert.terminal(request.terminal) if request.HasField("terminal") else None,
         output_limit=convert.output_limit(request.output_limit) if request.HasField("output_limit") else None,
         restart=convert.restart(request.restart) if request.HasField("restart") else None,
-        isolation=convert.isolation(request.isolation) if request.HasField("isolation") else None,
-        user=request.user or None,
-        groups=list(request.groups) or None,
-        new_privileges=False,
+        isolation=isolation,
+        user=user,
+        groups=permit.groups(user, request.groups),
+        new_privileges=call.rules.new_privileges,
     )
     status = await job.status(usage=False)
     call.log("queued" if status.state is State.QUEUED else "started", job.id)
     return status
 
 
-def _working_directory(request: StartRequest) -> str:
-    if request.cwd and not request.cwd.startswith("/"):
+def _absolute(cwd: str) -> str:
+    if cwd and not cwd.startswith("/"):
         raise InvalidRequestError("cwd", "give an absolute path; it is one of the server's host")
-    if request.cwd:
-        return request.cwd
-    if request.isolation.read_only and request.isolation.private_tmp:
-        return _PRIVATE_TMP  # it could write to a home directory
-    return _home(request.user)
+    return cwd
 
 
-def _home(user: str) -> str:
+def _home(user: str | None) -> str:
     """The home directory of a user given by name or number, or else of this process's."""
     try:
-        if user and not user.isdigit():
-            return pwd.getpwnam(user).pw_dir or "/"
-        return pwd.getpwuid(int(user) if user else os.geteuid()).pw_dir or "/"
-    except (KeyError, OverflowError):  # containers often run as a user without an entry
+        return users.entry(str(os.geteuid()) if user is None else user).pw_dir or "/"
+    except InvalidArgumentError:  # containers often run as a user without an entry
         return "/"
 
 

@@ -17,7 +17,7 @@ async def _stop(call: Call, request: StopRequest) -> StopResponse:
     )
     job = await call.job(request.job_id)
     status = await call.change("stopped", job, job.stop(grace=grace, force=request.force))
-    return StopResponse(job=convert.job_message(status))
+    return StopResponse(job=call.told(status))
 
 
 RPC = Unary(Operation.STOP, StopRequest, _stop)

@@ -21,7 +21,7 @@ async def _update(call: Call, request: UpdateRequest) -> UpdateResponse:
             await call.change("updated", job, job.set_timeout(None))
         case None:
             pass  # nothing to change: the answer tells the job as it is
-    return UpdateResponse(job=convert.job_message(await job.status(usage=False)))
+    return UpdateResponse(job=call.told(await job.status(usage=False)))
 
 
 RPC = Unary(Operation.UPDATE, UpdateRequest, _update)

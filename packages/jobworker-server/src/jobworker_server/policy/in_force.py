@@ -1,0 +1,30 @@
+"""The policy that holds now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobworker_server.policy import file
+from jobworker_server.policy.policy import BUILT_IN, Policy
+
+
+class PolicyInForce:
+    """The policy of a file, or the built-in one where there is no file.
+
+    Raises:
+        ConfigError: the file can't be used.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self.current: Policy = BUILT_IN if path is None else file.read(path)
+        """The policy as a whole, for whoever asks more than one thing of it."""
+
+    def reload(self) -> None:
+        """Read the file again.
+
+        Raises:
+            ConfigError: it can't be used; the old policy stays in force.
+        """
+        if self._path is not None:
+            self.current = file.read(self._path)

@@ -1,0 +1,80 @@
+"""Bounds on the jobs that may be started: those of a role, of an owner, and of both together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from jobworker_lib import Isolation
+from jobworker_server.limit_policy import LimitPolicy
+from jobworker_server.policy import fence
+
+EVERYTHING = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Bounds on what may be started. None: there is no such bound; an empty list: nothing is allowed."""
+
+    running: int | None = None
+    """Most jobs of one owner that run at once."""
+    commands: tuple[str, ...] | None = None
+    """The commands that may be started: absolute paths, which are compared as they stand."""
+    environment: tuple[str, ...] | None = None
+    """The variables that a start may set: names, and beginnings of names with a star after them."""
+    users: tuple[str, ...] | None = None
+    """The Unix users that a job may run as, as they are written; the first is that of a start that names none."""
+    limits: LimitPolicy = field(default_factory=LimitPolicy)
+    isolation: Isolation | None = None
+    """What a job has of it at least."""
+    writable: tuple[str, ...] | None = None
+    """Where a job may be let write that must be isolated with ``read_only``: the only working directories, and writable
+    paths, that a start may name. None where nothing must be read-only."""
+    new_privileges: bool = False
+    """Whether jobs may gain privileges, as by executing a setuid program."""
+
+    def and_(self, other: Rules) -> Rules:
+        """Both: whatever either forbids is forbidden. Of two defaults, that of ``other`` holds."""
+        return Rules(
+            running=min((most for most in (self.running, other.running) if most is not None), default=None),
+            commands=_common(self.commands, other.commands),
+            environment=_common_patterns(self.environment, other.environment),
+            users=_common(self.users, other.users),
+            limits=self.limits.and_(other.limits),
+            isolation=fence.both(self.isolation, other.isolation),
+            writable=_common(self.writable, other.writable),
+            new_privileges=self.new_privileges and other.new_privileges,
+        )
+
+
+ANYTHING = Rules(new_privileges=True)
+"""No bound at all."""
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a variable is one of those."""
+    return any(
+        name.startswith(pattern[:-1]) if pattern.endswith(EVERYTHING) else name == pattern for pattern in patterns
+    )
+
+
+def _common(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """What is in both, in the order of the second."""
+    if first is None or second is None:
+        return second if first is None else first
+    return tuple(item for item in second if item in first)
+
+
+def _common_patterns(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if first is None or second is None:
+        return second if first is None else first
+
+    def narrower() -> Iterator[str]:
+        for one in second:
+            for other in first:
+                if matches(one, (other,)):
+                    yield one
+                elif matches(other, (one,)):
+                    yield other
+
+    return tuple(dict.fromkeys(narrower()))
