@@ -32,8 +32,14 @@ def openssl(*arguments: str | Path) -> str:
     return result.stdout
 
 
-def verify(directory: Path, stem: str, purpose: str = "any") -> None:
-    openssl("verify", "-x509_strict", "-purpose", purpose, "-CAfile", directory / "ca.pem", directory / f"{stem}.pem")
+def verify(directory: Path, stem: str, purpose: str = "any", *, crl: bool = False) -> None:
+    """Let openssl judge ``STEM.pem``, with ``crl`` also by ``crl.pem``."""
+    certificate = directory / f"{stem}.pem"
+    revocation: list[str | Path] = ["-crl_check_all", "-CRLfile", directory / "crl.pem"] if crl else []
+    openssl(
+        "verify", "-x509_strict", "-purpose", purpose, *revocation,
+        "-CAfile", directory / "ca.pem", "-untrusted", certificate, certificate,
+    )  # fmt: skip
 
 
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> ssl.SSLObject:

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from jobworker_pki import issuing, provisioning
 from jobworker_pki.authority import Authority
-from jobworker_pki.errors import AuthorityError
+from jobworker_pki.errors import AuthorityError, PassphraseError
 from jobworker_pki.files import publish
 from jobworker_pki.issuing import Credential
+from jobworker_pki.passphrase import Passphrase
 from pki_testing import openssl, verify
 
 
@@ -61,11 +62,16 @@ def test_a_damaged_key(directory: Path, content: bytes) -> None:
     assert "not a private key in PEM form, or is damaged" in refusal(directory)
 
 
-def test_a_key_with_a_passphrase(directory: Path) -> None:
+def test_a_key_with_a_passphrase(directory: Path, tmp_path: Path) -> None:
     path = directory / "ca.key"
     key = load_pem_private_key(path.read_bytes(), password=None)
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
-    assert "protected by a passphrase" in refusal(directory)
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_bytes(b"secret\n")
+    wrong.write_bytes(b"Secret\n")
+    assert Authority.load(directory, Passphrase(right)) is not None
+    with pytest.raises(PassphraseError, match="not the passphrase of"):
+        Authority.load(directory, Passphrase(wrong))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

@@ -13,6 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jobworker_pki import issuing, provisioning, role
 from jobworker_pki.authority import Authority
+from jobworker_pki.key_types import new_key
+from jobworker_pki.profile import Profile
 from pki_testing import context, handshake, openssl, verify
 
 ALL = ("ca", "server", "full", "readonly")
@@ -109,22 +111,25 @@ def test_lifetimes(directory: Path, stem: str, days: int) -> None:
 
 def test_no_leaf_outlives_its_authority() -> None:
     authority = Authority.create()
-    leaf = authority.issue_client("ann", "user", timedelta(days=36500)).certificate
+    leaf = authority.issue_client(Profile("ann", "user"), timedelta(days=36500)).certificate
     assert leaf.not_valid_after_utc == authority.certificate.not_valid_after_utc
     assert leaf.not_valid_before_utc >= authority.certificate.not_valid_before_utc
 
 
 def test_no_leaf_outlives_a_short_lived_authority() -> None:
-    key = issuing.new_key()
+    key = new_key()
     subject = issuing.common_name("short")
     authority = Authority(issuing.self_signed(subject, key, timedelta(days=2)), key)
-    for made in (authority.issue_server([x509.DNSName("a")]), authority.issue_client("a", "user", timedelta(days=30))):
+    for made in (
+        authority.issue_server([x509.DNSName("a")]),
+        authority.issue_client(Profile("a", "user"), timedelta(days=30)),
+    ):
         assert made.certificate.not_valid_after_utc == authority.certificate.not_valid_after_utc
 
 
 @pytest.mark.parametrize("name", ["full", "é", "é" * 32, "x" * 64])
 def test_the_role_is_a_utf8_string(name: str, tmp_path: Path) -> None:
-    certificate = Authority.create().issue_client("ann", name, timedelta(days=1)).certificate
+    certificate = Authority.create().issue_client(Profile("ann", name), timedelta(days=1)).certificate
     extension = certificate.extensions.get_extension_for_oid(role.OID)
     assert not extension.critical
     der = tmp_path / "role.der"

@@ -17,7 +17,9 @@ def test_issue_in_an_empty_directory(tmp_path: Path) -> None:
     assert "there was no CA in certs, so a new one was made" in result.stderr
     assert "next: jobworker-pki server" in result.stderr
     assert "certs/readonly.pem  client certificate for readonly, role readonly, valid until " in result.stdout
-    assert contents(tmp_path / "certs").keys() == {"ca.pem", "ca.key", "readonly.pem", "readonly.key"}
+    assert contents(tmp_path / "certs").keys() == {
+        "ca.pem", "ca.key", "crl.pem", "ledger.jsonl", "readonly.pem", "readonly.key",
+    }  # fmt: skip
     verify(tmp_path / "certs", "readonly", "sslclient")
 
     again = pki("issue", "--role", "readonly", cwd=tmp_path)
@@ -46,7 +48,7 @@ def test_init_then_server(tmp_path: Path) -> None:
     assert "DNS:a.example, IP:192.0.2.1" in made.stdout
     assert made.stderr == "next: jobworker-server\n"
     before = contents(tmp_path / "pki dir")
-    assert len(before) == 8
+    assert len(before) == 10
 
     again = pki("init", "--dir", "pki dir", cwd=tmp_path)
     assert again.returncode == 1
@@ -117,7 +119,7 @@ def test_several_at_once_share_one_authority(tmp_path: Path) -> None:
     assert sum("so a new one was made" in error for error in errors) == 1
     for name in names:
         verify(tmp_path / "certs", name, "sslclient")
-    assert len(contents(tmp_path / "certs")) == 2 + 2 * len(names)
+    assert len(contents(tmp_path / "certs")) == 4 + 2 * len(names)
 
 
 def test_several_at_once_of_one_name_make_one_certificate(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from jobworker_pki import provisioning
 from jobworker_pki.authority import Authority
 from jobworker_pki.errors import AlreadyExistsError, AuthorityError, WriteError
 from jobworker_pki.files import PRIVATE, PUBLIC, NewFile, locked, publish
+from jobworker_pki.passphrase import Passphrase
 from pki_testing import contents
 
 DAY = timedelta(days=1)
@@ -32,7 +33,8 @@ def test_modes(tmp_path: Path) -> None:
     provisioning.initialise(directory, [], replace=False)
     assert mode(directory) == 0o700
     assert {mode(path) for path in directory.glob("*.key")} == {0o600}
-    assert len(list(directory.iterdir())) == 8
+    assert len(list(directory.iterdir())) == 10
+    assert mode(directory / "ledger.jsonl") == 0o600
     assert {mode(path) & 0o700 for path in directory.glob("*.pem")} == {0o600}
 
 
@@ -84,10 +86,11 @@ def test_replacing_changes_both_and_leaves_nothing_else(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"a.key": b"new", "a.pem": b"new"}
 
 
-@pytest.mark.parametrize("replace", [False, True])
-@pytest.mark.parametrize("failing", range(1, 5))
+@pytest.mark.parametrize(
+    ("replace", "failing"), [*((False, call) for call in range(1, 9)), *((True, call) for call in range(1, 11))]
+)
 def test_a_failure_anywhere_leaves_all_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int, *, replace: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, replace: bool, failing: int
 ) -> None:
     if replace:
         publish(tmp_path, pair("a", b"old"), replace=False)
@@ -99,7 +102,7 @@ def test_a_failure_anywhere_leaves_all_as_it_was(
         def refusing(*arguments: object, really: object = really, **options: object) -> object:
             nonlocal calls
             calls += 1
-            if calls == failing + 1:
+            if calls == failing:
                 raise OSError(28, "No space left on device")
             assert callable(really)
             return really(*arguments, **options)
@@ -167,7 +170,7 @@ def test_issue_with_force_keeps_the_authority(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
     provisioning.issue(tmp_path, "ann", "full", DAY, replace=True)
     after = contents(tmp_path)
-    assert {name for name in after if after[name] == before[name]} == {"ca.key", "ca.pem"}
+    assert {name for name in after if after[name] == before[name]} == {"ca.key", "ca.pem", "crl.pem"}
 
 
 def test_no_authority_is_made_for_a_certificate_that_is_refused(tmp_path: Path) -> None:
@@ -193,7 +196,7 @@ def test_whether_there_is_an_authority_is_decided_under_the_lock(
     really_load = Authority.load
     held: list[bool] = []
 
-    def watching(directory: Path) -> Authority | None:
+    def watching(directory: Path, passphrase: Passphrase | None = None) -> Authority | None:
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -202,7 +205,7 @@ def test_whether_there_is_an_authority_is_decided_under_the_lock(
             held.append(True)
         finally:
             os.close(descriptor)
-        return really_load(directory)
+        return really_load(directory, passphrase)
 
     monkeypatch.setattr(Authority, "load", watching)
     provisioning.issue(tmp_path, "ann", "user", DAY, replace=False)

@@ -92,7 +92,7 @@ def test_names_can_not_reach_the_terminal(tmp_path: Path) -> None:
     told = facts(text)
     assert told["name"] == r"\x1b[2J\x9b31m\nrole  full\u202e\\x"
     assert told["role"] == r"\x1b[1m"
-    assert len(text.splitlines()) == 9
+    assert len(text.splitlines()) == 10
 
 
 def test_escaping_leaves_ordinary_text_alone() -> None:
@@ -160,16 +160,14 @@ def test_files_that_hold_no_certificate(tmp_path: Path, content: bytes, problem:
         show(path)
 
 
-def test_a_missing_file_a_directory_a_key_a_request_and_a_bundle(directory: Path, tmp_path: Path) -> None:
-    bundle, request = tmp_path / "bundle.pem", tmp_path / "request.pem"
-    bundle.write_bytes((directory / "ca.pem").read_bytes() * 2)
+def test_a_missing_file_a_directory_a_key_and_a_request(directory: Path, tmp_path: Path) -> None:
+    request = tmp_path / "request.pem"
     request.write_text(openssl("req", "-new", "-subj", "/CN=a", "-key", directory / "full.key"))
     for path, problem in (
         (tmp_path / "none.pem", "No such file"),
         (tmp_path, "Is a directory"),
         (directory / "full.key", "holds a private key, not a certificate"),
         (request, "holds a certificate request"),
-        (bundle, "holds 2 certificates"),
     ):
         with pytest.raises(UnreadableCertificateError, match=problem) as caught:
             show(path)
@@ -191,3 +189,20 @@ def test_no_damage_to_a_certificate_ends_in_another_error(directory: Path, tmp_p
         except UnreadableCertificateError as error:
             text = str(error)
         assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_a_bundle_is_shown_certificate_by_certificate(directory: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes((directory / "full.pem").read_bytes() + (directory / "ca.pem").read_bytes())
+    first, second = show(bundle).split("\n\n")
+    assert facts(first)["kind"] == "client"
+    assert facts(second)["kind"] == "certificate authority"
+
+
+def test_when_to_renew(tmp_path: Path) -> None:
+    told = facts(show(write(tmp_path / "a.pem", issuing.common_name("a"), days=(-2, 4))))
+    due = datetime.now(UTC) + timedelta(days=2)
+    assert told["renewal"].startswith(f"due on {due:%Y-%m-%d}")
+    assert facts(show(write(tmp_path / "b.pem", issuing.common_name("b"), days=(-9, 1))))["renewal"].startswith(
+        "due since"
+    )

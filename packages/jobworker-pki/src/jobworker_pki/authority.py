@@ -1,131 +1,105 @@
-"""The certificate authority of a directory: ``ca.pem`` and ``ca.key``."""
+"""A certificate authority: a root, or an intermediate one below it."""
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from jobworker_pki import issuing, role
-from jobworker_pki.errors import AuthorityError, UnreadableCertificateError
-from jobworker_pki.issuing import Credential, PrivateKey
-from jobworker_pki.reading import MALFORMED, read_certificate
+from jobworker_pki import authority_files, issuing, layout
+from jobworker_pki.issuing import Credential
+from jobworker_pki.key_types import KeyType, PrivateKey, PublicKey, new_key, signing_hash
+from jobworker_pki.passphrase import Passphrase
+from jobworker_pki.profile import Profile
 
-STEM = "ca"
-SERVER_STEM = "server"
 LIFETIME = timedelta(days=3650)
+INTERMEDIATE_LIFETIME = timedelta(days=1825)
 SERVER_LIFETIME = timedelta(days=365)
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority that can issue: certificate and key belong together and the certificate is valid now."""
+    """A certificate authority that can issue: certificate and key belong together."""
 
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
 
     @classmethod
-    def create(cls) -> Authority:
-        """Return a new authority, which exists only in memory."""
-        key = issuing.new_key()
+    def create(cls, key_type: KeyType = KeyType.ECDSA_P256, *, path_length: int = 0) -> Authority:
+        """Return a new root, which exists only in memory; ``path_length`` is how many CAs may stand below it."""
+        key = new_key(key_type)
         # The suffix tells the authorities of two directories, or the old and the new one, apart.
         subject = issuing.common_name(f"jobworker CA {secrets.token_hex(4)}")
-        return cls(issuing.self_signed(subject, key, LIFETIME), key)
+        return cls(issuing.self_signed(subject, key, LIFETIME, path_length), key)
 
     @classmethod
-    def load(cls, directory: Path) -> Authority | None:
-        """Return the authority of ``directory``, or None where there is nothing of one. Raises AuthorityError."""
-        certificate_path, key_path = directory / f"{STEM}.pem", directory / f"{STEM}.key"
-        missing = [path for path in (certificate_path, key_path) if not os.path.lexists(path)]
-        if missing == [certificate_path, key_path]:
-            return None
-        if missing:
-            raise AuthorityError(
-                f"{missing[0]} is missing, so the CA in {directory} can't issue. "
-                "Put the file back, or use another --dir, or make everything anew with: jobworker-pki init --force"
-            )
-        authority = cls(_load_certificate(certificate_path), _load_key(key_path))
-        if authority.key.public_key() != authority.certificate.public_key():
-            raise AuthorityError(f"{key_path} is not the key of {certificate_path}; put the right one in its place")
-        return authority
+    def load(cls, directory: Path, passphrase: Passphrase | None = None) -> Authority | None:
+        """Return what issues in ``directory``, valid now; None where there is nothing of one.
 
-    def credential(self) -> Credential:
+        Raises AuthorityError, PassphraseError.
+        """
+        found = authority_files.load_issuing(directory, passphrase or Passphrase())
+        return None if found is None else cls(*found)
+
+    def intermediate(self, key_type: KeyType) -> Authority:
+        """Return a new authority below this one."""
+        key = new_key(key_type)
+        subject = issuing.common_name(f"jobworker intermediate CA {secrets.token_hex(4)}")
+        builder = issuing.intermediate(subject, key.public_key(), INTERMEDIATE_LIFETIME, self.certificate)
+        return Authority(self.sign(builder), key)
+
+    @property
+    def is_root(self) -> bool:
+        """Whether nothing stands above it."""
+        return self.certificate.issuer == self.certificate.subject
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """What goes with a certificate that it issued, for peers that know the root alone."""
+        return () if self.is_root else (self.certificate,)
+
+    def credential(self, stem: str = layout.CA, passphrase: bytes | None = None) -> Credential:
         """Return the authority's own certificate and key, to be written."""
-        return Credential(STEM, self.certificate, self.key)
+        return Credential(stem, self.certificate, self.key, passphrase=passphrase)
 
-    def issue_client(self, name: str, role_name: str, lifetime: timedelta) -> Credential:
-        """Return a client's certificate: ``name`` as common name, ``role_name`` in the role extension."""
-        key = issuing.new_key()
-        subject = issuing.common_name(name)
-        builder = issuing.leaf(subject, key, lifetime, ExtendedKeyUsageOID.CLIENT_AUTH, self.certificate)
-        builder = builder.add_extension(role.extension(role_name), critical=False)
-        return Credential(name, builder.sign(self.key, hashes.SHA256()), key)
+    def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        """Return the certificate that ``builder`` makes, signed."""
+        return builder.sign(self.key, signing_hash(self.key))
 
-    def issue_server(self, names: Sequence[x509.GeneralName]) -> Credential:
-        """Return a server's certificate, valid for each of ``names``."""
-        key = issuing.new_key()
+    def certify_client(self, profile: Profile, key: PublicKey, lifetime: timedelta) -> x509.Certificate:
+        """Return the certificate of a client whose key is elsewhere."""
+        purpose = ExtendedKeyUsageOID.CLIENT_AUTH
+        return self.certify(profile.subject(), key, lifetime, purpose, profile.extensions())
+
+    def certify(
+        self,
+        subject: x509.Name,
+        key: PublicKey,
+        lifetime: timedelta,
+        purpose: x509.ObjectIdentifier,
+        extensions: Iterable[x509.ExtensionType],
+    ) -> x509.Certificate:
+        """Return a leaf with further ``extensions``, none of them critical."""
+        builder = issuing.leaf(subject, key, lifetime, purpose, self.certificate)
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        return self.sign(builder)
+
+    def issue_client(self, profile: Profile, lifetime: timedelta, key_type: KeyType = KeyType.ECDSA_P256) -> Credential:
+        """Return a client's certificate and a new key."""
+        key = new_key(key_type)
+        return Credential(profile.name, self.certify_client(profile, key.public_key(), lifetime), key, self.chain)
+
+    def issue_server(self, names: Iterable[x509.GeneralName], key_type: KeyType = KeyType.ECDSA_P256) -> Credential:
+        """Return a server's certificate, valid for each of ``names``, and a new key."""
+        key = new_key(key_type)
         subject = issuing.common_name("jobworker-server")
-        builder = issuing.leaf(subject, key, SERVER_LIFETIME, ExtendedKeyUsageOID.SERVER_AUTH, self.certificate)
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return Credential(SERVER_STEM, builder.sign(self.key, hashes.SHA256()), key)
-
-
-def _load_certificate(path: Path) -> x509.Certificate:
-    try:
-        certificate = read_certificate(path)
-        problem = _problem(certificate)
-    except UnreadableCertificateError as error:
-        raise AuthorityError(f"the CA can't issue: {error}") from error
-    except MALFORMED as error:
-        raise AuthorityError(f"{path} can't be read as a certificate: {error}") from error
-    if problem is not None:
-        raise AuthorityError(f"{path} {problem}")
-    return certificate
-
-
-def _problem(certificate: x509.Certificate) -> str | None:
-    """Say why nothing issued under ``certificate`` would be accepted, if so."""
-    if not _may_issue(certificate):
-        return "is not the certificate of a CA: it lacks what RFC 5280 asks of one"
-    if certificate.not_valid_after_utc <= issuing.now():
-        return (
-            f"has expired ({certificate.not_valid_after_utc:%Y-%m-%d}); make a new CA with: jobworker-pki init --force"
-        )
-    if certificate.not_valid_before_utc > issuing.now():
-        return f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; is this host's clock right?"
-    return None
-
-
-def _may_issue(certificate: x509.Certificate) -> bool:
-    extensions = certificate.extensions
-    try:
-        extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        return False
-    return constraints.ca and usage.key_cert_sign
-
-
-def _load_key(path: Path) -> PrivateKey:
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise AuthorityError(f"the CA's key {path} can't be read: {error.strerror}") from error
-    except TypeError as error:
-        raise AuthorityError(f"the CA's key {path} is protected by a passphrase, so it can't be used") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise AuthorityError(f"the CA's key {path} is not a private key in PEM form, or is damaged") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise AuthorityError(f"the CA's key {path} is neither an ECDSA nor an RSA key")
-    return key
+        purpose = ExtendedKeyUsageOID.SERVER_AUTH
+        extensions = [x509.SubjectAlternativeName(list(names))]
+        certificate = self.certify(subject, key.public_key(), SERVER_LIFETIME, purpose, extensions)
+        return Credential(layout.SERVER, certificate, key, self.chain)

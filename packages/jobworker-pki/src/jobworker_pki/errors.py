@@ -6,6 +6,11 @@
     ├── InvalidValueError (also a ValueError)
     ├── AlreadyExistsError
     ├── AuthorityError
+    ├── KeyFileError
+    ├── LedgerError
+    ├── PassphraseError
+    ├── RefusedError
+    ├── RequestError
     ├── UnreadableCertificateError
     └── WriteError
 
@@ -44,8 +49,37 @@ class AuthorityError(PkiError):
     """The certificate authority of a directory can't issue: incomplete, unreadable, mismatched or expired."""
 
 
+class KeyFileError(PkiError):
+    """A file does not hold a private key that can be used."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"the key {path} {problem}")
+        self.path = path
+
+
+class LedgerError(PkiError):
+    """The record of what was issued is damaged."""
+
+
+class PassphraseError(PkiError):
+    """There is no passphrase, or it is the wrong one."""
+
+
+class RefusedError(PkiError):
+    """What was asked for can't be done as things are; the message says why and what can."""
+
+
+class RequestError(PkiError):
+    """A request, or the registration data that one is made of, can't be used."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
 class UnreadableCertificateError(PkiError):
-    """A file does not hold exactly one certificate that can be read."""
+    """A file does not hold a certificate that can be read."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: {problem}")

@@ -1,4 +1,4 @@
-"""Making certificates: the contents of each kind, and the key that goes with it."""
+"""Making certificates: the contents of each kind, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from jobworker_pki import keys
 from jobworker_pki.files import PRIVATE, PUBLIC, NewFile
-
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+from jobworker_pki.key_types import PrivateKey, PublicKey, signing_hash
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far in the past validity begins, for peers whose clocks are behind."""
@@ -21,29 +19,34 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Credential:
-    """A certificate and its private key; ``stem`` names their files."""
+    """A certificate and its private key, where that is here; ``stem`` names their files.
+
+    ``chain``: the certificates between this one and the root, which go with it. ``passphrase`` encrypts the key.
+    """
 
     stem: str
     certificate: x509.Certificate
-    key: PrivateKey = field(repr=False)
+    key: PrivateKey | None = field(repr=False)
+    chain: tuple[x509.Certificate, ...] = ()
+    passphrase: bytes | None = field(default=None, repr=False)
 
     def files(self) -> list[NewFile]:
         """Return the pair as files, ``STEM.key`` and ``STEM.pem``."""
-        key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return [
-            NewFile(f"{self.stem}.key", key, PRIVATE),
-            NewFile(f"{self.stem}.pem", self.certificate.public_bytes(Encoding.PEM), PUBLIC),
-        ]
+        pem = to_pem((self.certificate, *self.chain))
+        public = NewFile(f"{self.stem}.pem", pem, PUBLIC)
+        if self.key is None:
+            return [public]
+        return [NewFile(f"{self.stem}.key", keys.to_pem(self.key, self.passphrase), PRIVATE), public]
+
+
+def to_pem(certificates: tuple[x509.Certificate, ...] | list[x509.Certificate]) -> bytes:
+    """Return ``certificates`` one after the other in PEM form."""
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
 
 
 def now() -> datetime:
     """Return the time as certificates hold it: UTC, whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def new_key() -> PrivateKey:
-    """Return a new ECDSA P-256 key."""
-    return ec.generate_private_key(ec.SECP256R1())
 
 
 def common_name(name: str) -> x509.Name:
@@ -66,49 +69,71 @@ def key_usage(*, leaf: bool) -> x509.KeyUsage:
     )
 
 
-def self_signed(subject: x509.Name, key: PrivateKey, lifetime: timedelta) -> x509.Certificate:
-    """Return the certificate of a certificate authority that issues leaves only."""
+def self_signed(subject: x509.Name, key: PrivateKey, lifetime: timedelta, path_length: int = 0) -> x509.Certificate:
+    """Return the certificate of a root; with ``path_length`` 0 it issues leaves only."""
     begin = now()
-    builder = _builder(subject, key, begin - CLOCK_SKEW, begin + lifetime)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(key_usage(leaf=False), critical=True)
+    builder = _builder(subject, key.public_key(), begin - CLOCK_SKEW, begin + lifetime)
     authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
-    return builder.issuer_name(subject).add_extension(authority_key, critical=False).sign(key, hashes.SHA256())
+    builder = _authority(builder, path_length).issuer_name(subject).add_extension(authority_key, critical=False)
+    return builder.sign(key, signing_hash(key))
+
+
+def intermediate(
+    subject: x509.Name, key: PublicKey, lifetime: timedelta, issuer: x509.Certificate
+) -> x509.CertificateBuilder:
+    """Return the certificate of an authority below a root, still to be signed; it issues leaves only."""
+    return _issued_by(issuer, _authority(_within(issuer, subject, key, lifetime), path_length=0))
 
 
 def leaf(
     subject: x509.Name,
-    key: PrivateKey,
+    key: PublicKey,
     lifetime: timedelta,
     purpose: x509.ObjectIdentifier,
     issuer: x509.Certificate,
 ) -> x509.CertificateBuilder:
     """Return a certificate still to be signed. It ends with ``lifetime``, or with its issuer if that is sooner."""
+    builder = _within(issuer, subject, key, lifetime)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(key_usage(leaf=True), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    return _issued_by(issuer, builder)
+
+
+def _authority(builder: x509.CertificateBuilder, path_length: int) -> x509.CertificateBuilder:
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+    return builder.add_extension(key_usage(leaf=False), critical=True)
+
+
+def _within(
+    issuer: x509.Certificate, subject: x509.Name, key: PublicKey, lifetime: timedelta
+) -> x509.CertificateBuilder:
     begin = now()
-    builder = _builder(
+    return _builder(
         subject,
         key,
         max(begin - CLOCK_SKEW, issuer.not_valid_before_utc),
         min(begin + lifetime, issuer.not_valid_after_utc),
     )
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(key_usage(leaf=True), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-    return builder.issuer_name(issuer.subject).add_extension(_authority_key(issuer), critical=False)
 
 
-def _builder(subject: x509.Name, key: PrivateKey, begin: datetime, end: datetime) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, key: PublicKey, begin: datetime, end: datetime) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
         .not_valid_after(end)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 
-def _authority_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+def _issued_by(issuer: x509.Certificate, builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    return builder.issuer_name(issuer.subject).add_extension(authority_key(issuer), critical=False)
+
+
+def authority_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Return the extension that tells which key of which issuer signed."""
     identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)

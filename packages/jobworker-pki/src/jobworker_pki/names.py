@@ -10,11 +10,15 @@ from collections.abc import Iterable
 from cryptography import x509
 
 from jobworker_pki.errors import InvalidValueError
+from jobworker_pki.layout import RESERVED_STEMS
 
+MAX_EMAIL_CHARACTERS = 254
+MAX_SPIFFE_BYTES = 2048
 MAX_BYTES = 64  # of UTF-8; RFC 5280's upper bound for a common name
-RESERVED_NAMES = frozenset({"ca", "server"})
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
+_EMAIL = re.compile(r"[^\s@<>,;:\"\\()\[\]]{1,64}@[^\s@<>,;:\"\\()\[\]]+")
+_SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)+")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 
 
@@ -45,9 +49,24 @@ def check_client_name(name: str) -> str:
     if name[0] in ".-":
         raise InvalidValueError("name", f"begins with {name[0]!r}, and it becomes a file name")
     # casefold: CA.pem and ca.pem are one file where the file system ignores case.
-    if name.casefold() in RESERVED_NAMES:
+    if name.casefold() in RESERVED_STEMS:
         raise InvalidValueError("name", f"{name!r} is reserved for the {name.casefold()} certificate; choose another")
     return name
+
+
+def check_email(address: str) -> str:
+    """Return ``address`` if mail can be sent to it, as far as its form tells. Raises InvalidValueError otherwise."""
+    if len(address) > MAX_EMAIL_CHARACTERS or not _EMAIL.fullmatch(address) or not address.isprintable():
+        raise InvalidValueError("email", "is not an e-mail address such as ann@example.org")
+    return address
+
+
+def check_spiffe(uri: str) -> str:
+    """Return ``uri`` if it is a SPIFFE ID of a workload: ``spiffe://trust-domain/path``. Raises InvalidValueError."""
+    segments = uri.removeprefix("spiffe://").split("/")[1:]
+    if len(uri) > MAX_SPIFFE_BYTES or not _SPIFFE.fullmatch(uri) or {".", ".."} & set(segments):
+        raise InvalidValueError("spiffe", "is not a SPIFFE ID such as spiffe://example.org/ann")
+    return uri
 
 
 def server_names(extra: Iterable[str]) -> list[x509.GeneralName]:

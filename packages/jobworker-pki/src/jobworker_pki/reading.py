@@ -1,8 +1,9 @@
-"""Reading the one certificate that a PEM file holds."""
+"""Reading certificates from PEM files, which may be anything at all."""
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
@@ -28,31 +29,45 @@ _CERTIFICATE = b"CERTIFICATE"
 
 
 def read_certificate(path: Path) -> x509.Certificate:
-    """Return the certificate in ``path``. Raises UnreadableCertificateError unless there is exactly one."""
-    pem = _read(path)
+    """Return the certificate in ``path``, the first where intermediate CAs' go with it.
+
+    Raises UnreadableCertificateError, also where it holds several that don't belong together.
+    """
+    certificates = read_certificates(path)
+    if len(certificates) > 1 and not _is_chain(certificates):
+        raise UnreadableCertificateError(path, f"holds {len(certificates)} certificates; give a file with one")
+    return certificates[0]
+
+
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """Return all the certificates in ``path``, one or more. Raises UnreadableCertificateError."""
+    pem = read_bytes(path)
     labels = _LABEL.findall(pem)
-    if labels.count(_CERTIFICATE) != 1:
+    if not labels.count(_CERTIFICATE):
         raise UnreadableCertificateError(path, _what_it_is(labels))
     try:
-        return x509.load_pem_x509_certificate(pem)
+        return x509.load_pem_x509_certificates(pem)
     except MALFORMED as error:
         raise UnreadableCertificateError(path, "the certificate is damaged") from error
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Return the content of ``path``. Raises UnreadableCertificateError, also for more than ``limit`` bytes."""
     try:
         with path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
+            content = stream.read(limit + 1)
     except OSError as error:
         raise UnreadableCertificateError(path, error.strerror or "can't be read") from error
-    if len(content) > MAX_FILE_BYTES:
+    if len(content) > limit:
         raise UnreadableCertificateError(path, "is too large to be a certificate")
     return content
 
 
+def _is_chain(certificates: list[x509.Certificate]) -> bool:
+    return all(lower.issuer == upper.subject for lower, upper in pairwise(certificates))
+
+
 def _what_it_is(labels: list[bytes]) -> str:
-    if count := labels.count(_CERTIFICATE):
-        return f"holds {count} certificates; give a file with one"
     if any(label.endswith(b"PRIVATE KEY") for label in labels):
         return "holds a private key, not a certificate; give the .pem file that goes with it"
     if any(label.endswith(b"CERTIFICATE REQUEST") for label in labels):

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import typer
 
-from jobworker_pki import authority
+from jobworker_pki import layout, role
+from jobworker_pki.facts import Facts
 from jobworker_pki.issuing import Credential
 from jobworker_pki.provisioning import Outcome
 from jobworker_pki.show import describe, escape
 
 DEFAULT_DIRECTORY = Path("certs")
+
+_AUTHORITIES = {layout.CA: "certificate authority", layout.INTERMEDIATE: "intermediate certificate authority"}
 
 
 def written(directory: Path, outcome: Outcome) -> None:
@@ -23,8 +26,10 @@ def written(directory: Path, outcome: Outcome) -> None:
         note(f"there was no CA in {directory}, so a new one was made; keep {directory / 'ca.key'} secret")
     width = max(len(str(directory / f"{stem}.pem")) for stem in stems)
     for credential in outcome.written:
-        typer.echo(f"{directory / f'{credential.stem}.pem'!s:<{width}}  {_description(credential)}")
-        typer.echo(f"{directory / f'{credential.stem}.key'!s:<{width}}  its private key")
+        typer.echo(f"{directory / f'{credential.stem}.pem'!s:<{width}}  {description(credential)}")
+        if credential.key is not None:
+            encrypted = "" if credential.passphrase is None else ", encrypted"
+            typer.echo(f"{directory / f'{credential.stem}.key'!s:<{width}}  its private key{encrypted}")
     if outcome.orphans:
         note(f"still of the old CA, so no longer accepted: {', '.join(outcome.orphans)}")
     typer.echo(f"next: {_next_command(directory, stems)}", err=True)
@@ -35,23 +40,35 @@ def note(text: str) -> None:
     typer.echo(f"note: {text}", err=True)
 
 
-def _description(credential: Credential) -> str:
-    certificate = credential.certificate
-    facts = describe(certificate)
-    if credential.stem == authority.STEM:
-        text = f"certificate authority {facts['name']}"
-    elif credential.stem == authority.SERVER_STEM:
-        text = f"server certificate for {facts['names']}"
+def note_role(role_name: str | None) -> None:
+    """Tell where a role is none of those that every server knows."""
+    if role_name is not None and role_name not in role.BUILT_IN:
+        note(f"{role_name!r} is not a built-in role; it is of use where the server's policy defines it")
+
+
+def certificate(told: Facts) -> str:
+    """Return what a certificate is, in a few words."""
+    role_text = "" if told.role is None else f", role {told.role}"
+    return escape(f"{told.kind} certificate for {told.spiffe or told.name}{role_text}")
+
+
+def description(credential: Credential) -> str:
+    """Return what a new certificate is, and how long it is valid."""
+    told = describe(credential.certificate)
+    if credential.stem in _AUTHORITIES:
+        text = f"{_AUTHORITIES[credential.stem]} {told['name']}"
+    elif credential.stem == layout.SERVER:
+        text = f"server certificate for {told['names']}"
     else:
-        text = f"client certificate for {facts['name']}, role {facts['role']}"
-    return f"{escape(text)}, valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        text = f"client certificate for {told['name']}, role {told['role']}"
+    return f"{escape(text)}, valid until {credential.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
 
 
 def _next_command(directory: Path, stems: list[str]) -> str:
     """What a user does next: make what is missing, start the server, or use the new client certificate."""
-    if not (directory / f"{authority.SERVER_STEM}.pem").exists():
+    if not (directory / f"{layout.SERVER}.pem").exists():
         return _command("jobworker-pki server", "--dir", directory)
-    if authority.SERVER_STEM in stems:
+    if layout.SERVER in stems:
         return _command("jobworker-server", "--certs", directory)
     return f"{_command('jobworker-cli', '--certs', directory)} --name {shlex.quote(stems[-1])} list"
 

@@ -8,14 +8,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from jobworker_pki import issuing, role
+from jobworker_pki import facts, issuing, key_types, role
 from jobworker_pki.errors import UnreadableCertificateError
-from jobworker_pki.reading import MALFORMED, read_certificate
+from jobworker_pki.reading import MALFORMED, read_certificates
 
-_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _NAME_KINDS: dict[type[x509.GeneralName], str] = {
     x509.DNSName: "DNS",
     x509.IPAddress: "IP",
@@ -25,14 +23,25 @@ _NAME_KINDS: dict[type[x509.GeneralName], str] = {
 
 
 def show(path: Path) -> str:
-    """Return what the certificate in ``path`` says, a line for each fact. Raises UnreadableCertificateError."""
-    certificate = read_certificate(path)
+    """Return what the certificates in ``path`` say, a line for each fact, an empty line between two certificates.
+
+    Raises UnreadableCertificateError.
+    """
+    return "\n\n".join(_show(path, certificate) for certificate in read_certificates(path))
+
+
+def _show(path: Path, certificate: x509.Certificate) -> str:
     try:
-        facts = describe(certificate)
+        told = describe(certificate)
     except MALFORMED as error:
         raise UnreadableCertificateError(path, f"the certificate is malformed: {escape(str(error))}") from error
-    width = max(len(label) for label in facts)
-    return "\n".join(f"{label:<{width}}  {escape(value)}" for label, value in facts.items())
+    return as_lines(told)
+
+
+def as_lines(told: dict[str, str]) -> str:
+    """Return labels and values in two columns; nothing in a value can act on a terminal."""
+    width = max(len(label) for label in told)
+    return "\n".join(f"{label:<{width}}  {escape(value)}" for label, value in told.items())
 
 
 def describe(certificate: x509.Certificate) -> dict[str, str]:
@@ -46,6 +55,7 @@ def describe(certificate: x509.Certificate) -> dict[str, str]:
         "role": _role(certificate),
         "kind": _kind(certificate),
         "valid": f"{begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC ({_validity(begin, end)})",
+        "renewal": _renewal(begin, end),
         "serial": f"{certificate.serial_number:X}",
         "fingerprint": f"SHA256 {certificate.fingerprint(hashes.SHA256()).hex(':').upper()}",
         "issuer": certificate.issuer.rfc4514_string() or "none",
@@ -63,8 +73,7 @@ def escape(text: str) -> str:
 
 
 def _name(certificate: x509.Certificate) -> str:
-    attributes = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    names = [value if isinstance(value := a.value, str) else value.decode(errors="replace") for a in attributes]
+    names = facts.common_names(certificate)
     if len(names) > 1:
         return f"{', '.join(names)} ({len(names)} common names)"
     return names[0] if names else "none"
@@ -74,11 +83,17 @@ def _role(certificate: x509.Certificate) -> str:
     try:
         extension = certificate.extensions.get_extension_for_oid(role.OID).value
     except x509.ExtensionNotFound:
-        return "none"
+        return _role_by_organization(facts.organizations(certificate))
     try:
         return role.decode(extension.public_bytes())
     except ValueError as error:
         return f"unreadable ({error})"
+
+
+def _role_by_organization(organizations: list[str]) -> str:
+    if not organizations:
+        return "none"
+    return f"{', '.join(organizations)} (as organization)"
 
 
 def _kind(certificate: x509.Certificate) -> str:
@@ -106,6 +121,11 @@ def _validity(begin: datetime, end: datetime) -> str:
     return f"{days} days left" if days > 1 else f"{int((end - now).total_seconds() // 3600)} h left"
 
 
+def _renewal(begin: datetime, end: datetime) -> str:
+    due = facts.renewal(begin, end)
+    return f"{'due since' if due <= issuing.now() else 'due on'} {due:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _alternative_names(certificate: x509.Certificate) -> str:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -119,8 +139,4 @@ def _key(certificate: x509.Certificate) -> str:
         key = certificate.public_key()
     except UnsupportedAlgorithm:
         return f"unsupported ({certificate.public_key_algorithm_oid.dotted_string})"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size}"
-    return type(key).__name__.removesuffix("PublicKey")
+    return key_types.describe(key)

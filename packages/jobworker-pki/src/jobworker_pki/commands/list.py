@@ -1,0 +1,19 @@
+"""``jobworker-pki list``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobworker_pki import listing, report
+from jobworker_pki.commands.options import Directory
+
+
+def list_(
+    directory: Directory = report.DEFAULT_DIRECTORY,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object, for programs.")] = False,
+) -> None:
+    """List the requests that wait and the certificates that were issued, and which of them to renew."""
+    contents = listing.load(directory)
+    typer.echo(listing.as_json(contents) if as_json else listing.as_text(contents))

@@ -1,0 +1,45 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobworker_pki.errors import InvalidValueError
+from jobworker_pki.key_types import KeyType
+from jobworker_pki.passphrase import Passphrase
+from jobworker_pki.profile import RoleIn
+
+Directory = Annotated[
+    Path,
+    typer.Option("--dir", envvar="JOBWORKER_CERTS", metavar="DIR", help="Where certificates and keys are kept."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+HostNames = Annotated[
+    list[str] | None,
+    typer.Option("--san", metavar="NAME", help="A further DNS name or IP address of the server; may be repeated."),
+]
+Days = Annotated[int | None, typer.Option("--days", min=1, max=36500, metavar="N", help="How long it is valid.")]
+KeyTypeOption = Annotated[KeyType, typer.Option("--key-type", help="The kind of the new key.")]
+RoleInOption = Annotated[
+    RoleIn,
+    typer.Option(help="Where the role is written: its own extension, the subject's O, or only in tokens made later."),
+]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", metavar="FILE", help="Where the passphrase of the CA's key is, on one line."),
+]
+PassphraseDescriptor = Annotated[
+    int | None,
+    typer.Option("--passphrase-fd", min=0, metavar="N", help="The descriptor to read that passphrase from."),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+
+
+def passphrase(file: Path | None, descriptor: int | None) -> Passphrase:
+    """Return where the passphrase comes from: the terminal, unless one of the two is given."""
+    if file is not None and descriptor is not None:
+        raise InvalidValueError("passphrase-fd", "can't be given together with --passphrase-file")
+    return Passphrase(descriptor if file is None else file)

@@ -1,0 +1,32 @@
+"""``jobworker-pki revoke``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobworker_pki import report, revoking
+from jobworker_pki.commands import options
+from jobworker_pki.commands.options import Directory
+from jobworker_pki.crl import Reason
+
+
+def revoke(
+    wanted: Annotated[str, typer.Argument(metavar="SERIAL|NAME", help="One certificate, or all of that name.")],
+    reason: Annotated[Reason, typer.Option(help="Why; it stands in the list.")] = Reason.UNSPECIFIED,
+    directory: Directory = report.DEFAULT_DIRECTORY,
+    passphrase_file: options.PassphraseFile = None,
+    passphrase_fd: options.PassphraseDescriptor = None,
+) -> None:
+    """Revoke certificates: they are put on the list crl.pem, for servers to read.
+
+    A name means all of its certificates that are still accepted. It can't be undone.
+    """
+    passphrase = options.passphrase(passphrase_file, passphrase_fd)
+    for entry in revoking.revoke(directory, wanted, str(reason), passphrase):
+        until = f"{entry.facts.until:%Y-%m-%d %H:%M} UTC"
+        typer.echo(f"revoked {entry.facts.serial_text}: {report.certificate(entry.facts)}, valid until {until}")
+    report.note(
+        f"{revoking.path(directory)} was written; a server with this --certs reads it by itself, others need a copy"
+    )

@@ -1,0 +1,138 @@
+"""All that a directory knows of certificates: its ledger, its files and its revocation lists, taken together.
+
+A directory without a ledger, as earlier versions left it, works: certificates are then found by their files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from jobworker_pki import authority_files, crl, facts, issuing, layout
+from jobworker_pki.errors import UnreadableCertificateError
+from jobworker_pki.facts import Facts
+from jobworker_pki.ledger import Ledger, Revocation
+from jobworker_pki.reading import MALFORMED, read_certificate
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A certificate of one of the directory's CAs."""
+
+    facts: Facts
+    email: str | None
+    revocation: Revocation | None
+
+    def state(self, now: datetime) -> str:
+        """Return ``revoked``, ``expired``, ``renewal due`` or ``valid``."""
+        if self.revocation is not None:
+            return "revoked"
+        if self.facts.until <= now:
+            return "expired"
+        return "renewal due" if self.facts.renewal <= now else "valid"
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether servers and clients accept it now."""
+        return self.state(issuing.now()) in {"valid", "renewal due"}
+
+
+class Inventory:
+    """What a directory holds; ``authorities`` are the CAs, roots first, ``entries`` what they issued, oldest first."""
+
+    def __init__(self, directory: Path, ledger: Ledger) -> None:
+        self.directory = directory
+        self.ledger = ledger
+        roots = authority_files.load_trusted(directory)
+        self.authorities = [*roots, *authority_files.load_intermediates(directory)]
+        self.lists = crl.read(directory)
+        self._revocations = {(item.authority, item.serial): item for item in self._all_revocations()}
+        known = {item.facts.fingerprint: item for item in ledger.issued}
+        found = {item.fingerprint: item for item in self._from_files() if item.fingerprint not in known}
+        everything = [*((item.facts, item.email) for item in known.values()), *((one, None) for one in found.values())]
+        keys = {crl.key_of(authority) for authority in self.authorities}
+        entries = [self._entry(told, email) for told, email in everything if told.authority in keys]
+        self.entries = sorted(entries, key=lambda entry: entry.facts.begin)
+
+    @classmethod
+    def load(cls, directory: Path) -> Inventory:
+        """Return what is in ``directory``. Raises AuthorityError, LedgerError, UnreadableCertificateError."""
+        return cls(directory, Ledger.load(directory))
+
+    def find(self, wanted: str) -> list[Entry]:
+        """Return the certificates whose name or serial number ``wanted`` is; ``server`` are all of servers."""
+        serial = _serial(wanted)
+        return [
+            entry
+            for entry in self.entries
+            if entry.facts.name == wanted
+            or entry.facts.serial == serial
+            or entry.facts.spiffe == wanted
+            or (wanted == layout.SERVER and entry.facts.kind == "server")
+        ]
+
+    def add_revocation(self, revocation: Revocation) -> None:
+        """Take note of a revocation, here and in the ledger."""
+        self._revocations[revocation.authority, revocation.serial] = revocation
+        self.ledger.add_revoked(revocation)
+
+    def list_of(self, authority: x509.Certificate) -> crl.List | None:
+        """Return the revocation list of ``authority`` as it is in ``crl.pem``."""
+        return next((one for one in self.lists if crl.is_of(one, authority)), None)
+
+    def foreign_lists(self) -> list[crl.List]:
+        """Return the lists in ``crl.pem`` that none of the authorities signed."""
+        return [one for one in self.lists if not any(crl.is_of(one, authority) for authority in self.authorities)]
+
+    def has_news_for(self, authority: x509.Certificate) -> bool:
+        """Return whether the list of ``authority`` lacks what is revoked."""
+        present = self.list_of(authority)
+        listed = set() if present is None else {entry.serial_number for entry in present}
+        return any(item.serial not in listed for item in self.revoked_of(authority))
+
+    def revocation_of(self, certificate: x509.Certificate) -> Revocation | None:
+        """Return when and why ``certificate`` was revoked, None if it was not."""
+        told = facts.of(certificate)
+        return self._revocations.get((told.authority, told.serial))
+
+    def revoked_of(self, authority: x509.Certificate) -> list[Revocation]:
+        """Return what of ``authority`` is revoked."""
+        key = crl.key_of(authority)
+        return [item for item in self._revocations.values() if item.authority == key]
+
+    def _entry(self, told: Facts, email: str | None) -> Entry:
+        return Entry(told, email, self._revocations.get((told.authority, told.serial)))
+
+    def _all_revocations(self) -> list[Revocation]:
+        listed = [
+            item
+            for one in self.lists
+            for authority in self.authorities
+            if crl.is_of(one, authority)
+            for item in crl.revocations(one, authority)
+        ]
+        return [*self.ledger.revoked, *listed]
+
+    def _from_files(self) -> list[Facts]:
+        return [told for path in sorted(self.directory.glob("*.pem")) if (told := self._from_file(path)) is not None]
+
+    def _from_file(self, path: Path) -> Facts | None:
+        if path.stem in {layout.CA, layout.CRL} or not path.is_file():
+            return None
+        try:
+            certificate = read_certificate(path)
+            told = facts.of(certificate)
+        except (UnreadableCertificateError, *MALFORMED):
+            return None  # not one of ours
+        issued = any(authority_files.is_issued_by(certificate, authority) for authority in self.authorities)
+        return told if issued else None
+
+
+def _serial(text: str) -> int | None:
+    try:
+        return int(text.replace(":", ""), 16)
+    except ValueError:
+        return None
