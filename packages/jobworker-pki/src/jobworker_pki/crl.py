@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -108,7 +109,7 @@ def build(
 
 def _number(previous: List | None) -> int:
     """A number that grows even where the previous list was lost."""
-    number = int(issuing.now().timestamp())
+    number = time.time_ns() // 1000
     if previous is None:
         return number
     try:
