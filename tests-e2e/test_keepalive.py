@@ -14,8 +14,7 @@ from conformance.jobs import sh
 from conformance.processes import PATIENCE_SECONDS
 from harness.certs import Certs
 from harness.server import Server
-from jobworker_cli import channel
-from jobworker_cli.client import Client, Credentials
+from jobworker_cli.client import Client, Credentials, channel
 from jobworker_cli.errors import OutputInterruptedError
 from jobworker_server import server as service
 

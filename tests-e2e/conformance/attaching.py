@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
 import jobworker_lib as lib
+from conformance.loop_client import LoopAttachment
 from conformance.processes import PATIENCE_SECONDS
 from jobworker_cli.client import Attachment as ClientAttachment
 from jobworker_cli.client import TerminalSize
@@ -122,7 +123,7 @@ class AsyncioAttachment:
 class ServerAttachment:
     """Its output is read all the time, as the client asks for."""
 
-    def __init__(self, attachment: ClientAttachment, refusals: Refusals) -> None:
+    def __init__(self, attachment: ClientAttachment | LoopAttachment, refusals: Refusals) -> None:
         self._attachment = attachment
         self._refusals = refusals
         self._output: queue.Queue[bytes | ClientError] = queue.Queue()

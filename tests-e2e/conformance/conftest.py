@@ -12,7 +12,14 @@ import pytest
 
 import jobworker_cli  # noqa: F401  # sets up grpc, so it comes before grpc is imported
 from conformance.processes import PATIENCE_SECONDS, holders, job_processes, wait_until
-from conformance.subjects import AsyncioSubject, LibrarySubject, RefusedError, ServerSubject, Subject
+from conformance.subjects import (
+    AsyncioServerSubject,
+    AsyncioSubject,
+    LibrarySubject,
+    RefusedError,
+    ServerSubject,
+    Subject,
+)
 
 OpenSubject = Callable[[str], Subject]
 
@@ -43,10 +50,10 @@ def _open(kind: str, directory: Path) -> Subject:
     certs = directory / "certs"
     command = [sys.executable, "-m", "jobworker_pki", "init", "--dir", str(certs)]
     subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
-    return ServerSubject(state_dir, certs)
+    return (AsyncioServerSubject if kind == "server asyncio" else ServerSubject)(state_dir, certs)
 
 
-@pytest.fixture(params=["library", "asyncio", "server"])
+@pytest.fixture(params=["library", "asyncio", "server", "server asyncio"])
 def subject(request: pytest.FixtureRequest, open_subject: OpenSubject) -> Iterator[Subject]:
     """The engine, without jobs. What the test leaves running is killed; what has ended must have left no process."""
     subject = open_subject(request.param)

@@ -1,4 +1,4 @@
-"""Each way to reach the engine, behind one small interface: the library, its asyncio face, and a server over gRPC."""
+"""The ways to reach the engine behind one interface: the library and a server over gRPC, each with asyncio, too."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from grpc_status.rpc_status import from_call  # type: ignore[import-untyped]  # 
 import jobworker_lib as lib
 from conformance.attaching import AsyncioAttachment, Joined, LibraryAttachment, ServerAttachment
 from conformance.client_options import client_options
+from conformance.loop_client import LoopClient
 from conformance.processes import PATIENCE_SECONDS, wait_until
-from jobworker.v1 import worker_service_pb2 as api
-from jobworker_cli import convert, fence
+from jobworker_cli import fence
 from jobworker_cli.client import Client, Credentials, JobState, Stream
 from jobworker_cli.errors import ClientError, InputClosedError, InvalidRequestError, JobNotFoundError, NoAnswerError
-from jobworker_cli.start_request import start_request
 
 T = TypeVar("T")
 
@@ -456,7 +455,7 @@ class AsyncioSubject:
 
 
 class ServerSubject:
-    """A ``jobworker-server`` process through ``jobworker_cli.client``; what that does not offer, through its stub."""
+    """A ``jobworker-server`` process through ``jobworker_cli.client``."""
 
     owner = "full"
 
@@ -485,31 +484,26 @@ class ServerSubject:
             )
         wait_until(lambda: self._address() or self._process.poll() is not None, "the server's readiness line")
         assert self._process.poll() is None, self._log.read_text()
-        self._client = Client(self._address(), Credentials.from_directory(self._certs), timeout=PATIENCE_SECONDS)
+        self._client = self._connect()
+
+    def _connect(self) -> Client | LoopClient:
+        return Client(self._address(), Credentials.from_directory(self._certs), timeout=PATIENCE_SECONDS)
 
     def _address(self) -> str:
         match = re.search(r"listening on (\S+)\s", self._log.read_text())
         return match[1] if match else ""
 
-    def start(self, argv: Sequence[str], *, request_id: str | None = None, **options: Any) -> str:
+    def start(self, argv: Sequence[str], **options: Any) -> str:
         with _server_refusals():
-            if request_id is None:
-                return self._client.start(argv, **client_options(options)).id
-            request = start_request(argv, **client_options(options))
-            request.request_id = request_id
-            return str(self._client._call(self._client._stub.Start, request).job.id)
+            return self._client.start(argv, **client_options(options)).id
 
     def status(self, job_id: str) -> Status:
         with _server_refusals():
             return self._client.status(job_id)
 
     def wait(self, job_id: str, timeout: float = PATIENCE_SECONDS) -> Status:
-        request = api.WaitRequest(job_ids=[job_id])
         with _server_refusals():
-            try:
-                return convert.job(self._client._call(self._client._stub.Wait, request, timeout).jobs[0])
-            except NoAnswerError as error:
-                raise TimeoutError from error
+            return self._client.wait(job_id, timeout=timeout)
 
     def stop(self, job_id: str, *, grace: float = 10.0, force: bool = False) -> Status:
         with _server_refusals():
@@ -547,18 +541,17 @@ class ServerSubject:
         limit: int | None = None,
         page_token: str = "",
     ) -> Page:
-        request = api.ListJobsRequest(
-            owner=owner or "",
-            all_owners=owner is None,
-            labels=labels,
-            states=[convert.state_value(JobState(state)) for state in states],
-            id_prefix=id_prefix or "",
-            page_size=limit or 0,
-            page_token=page_token,
-        )
         with _server_refusals():
-            page = self._client._call(self._client._stub.ListJobs, request)
-        return Page([convert.job(job) for job in page.jobs], page.next_page_token)
+            page = self._client.list_page(
+                owner=owner or "",
+                all_owners=owner is None,
+                labels=labels,
+                states=[JobState(state) for state in states],
+                id_prefix=id_prefix or "",
+                page_size=limit or 0,
+                page_token=page_token,
+            )
+        return Page(page.jobs, page.next_page_token)
 
     def set_bounds(self, bounds: lib.Bounds) -> None:
         self._bounds = bounds
@@ -577,11 +570,12 @@ class ServerSubject:
                 yield Happening(str(event.type), event.job_id, event.time, event.cursor)
 
     def wait_for(self, job_ids: Sequence[str], *, any: bool = False) -> Sequence[Status]:  # noqa: A002  # as in the API
-        request = api.WaitRequest(job_ids=job_ids, any=any)
         with _server_refusals():
-            return [
-                convert.job(job) for job in self._client._call(self._client._stub.Wait, request, PATIENCE_SECONDS).jobs
-            ]
+            ended = self._client.as_ended(job_ids, timeout=PATIENCE_SECONDS)
+            if any:
+                return [next(ended)]
+            by_id = {job.id: job for job in ended}
+            return [by_id[job_id] for job_id in job_ids]
 
     def restart(self) -> None:
         self._end(self._process.kill)
@@ -600,6 +594,13 @@ class ServerSubject:
             self._process.kill()
             self._process.wait()
             raise
+
+
+class AsyncioServerSubject(ServerSubject):
+    """The same through ``jobworker_cli.client.aio``."""
+
+    def _connect(self) -> Client | LoopClient:
+        return LoopClient(self._address(), Credentials.from_directory(self._certs), timeout=PATIENCE_SECONDS)
 
 
 @contextmanager

@@ -226,3 +226,35 @@ def test_an_offset_that_can_not_be(client: Client, offset: int) -> None:
 def test_a_time_that_can_not_be(client: Client, seconds: float) -> None:
     with pytest.raises(errors.InvalidRequestError, match="grace"):
         client.stop(str(uuid.uuid4()), grace=seconds)
+
+
+def test_from_config_takes_what_the_command_line_takes(
+    server: ScriptedServer, certs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.service.jobs = [job()]
+    file = tmp_path / "config.yaml"
+    file.write_text(f"contexts:\n  a: {{serverAddress: 'nowhere:1'}}\n  b: {{serverAddress: '{server.address}'}}\n")
+    monkeypatch.setenv("JOBWORKER_CERTS", str(certs))
+    monkeypatch.delenv("JOBWORKER_SERVER", raising=False)
+    with Client.from_config(config=file, context="b", timeout=5) as client:
+        assert [found.id for found in client.list()] == [server.service.jobs[0].id]
+    with pytest.raises(errors.ConfigurationError, match=r"has no context 'c' \(from the argument context\)"):
+        Client.from_config(config=file, context="c")
+    with pytest.raises(errors.ConfigurationError, match=r"\(from JOBWORKER_CERTS and the argument name\)"):
+        Client.from_config(server=server.address, name="nobody")
+
+
+def test_jobs_come_as_they_end(client: Client, server: ScriptedServer) -> None:
+    server.service.jobs = [exited(n) for n in (1, 2)]
+    server.service.answers["Wait"] = lambda *_: api.WaitResponse(jobs=server.service.jobs[1:])
+    assert [ended.exit_code for ended in client.as_ended([known.id for known in server.service.jobs])] == [1, 2]
+    assert list(client.as_ended([])) == []
+
+
+def test_a_wait_that_takes_too_long(client: Client, server: ScriptedServer) -> None:
+    server.service.jobs = [job()]
+    release = threading.Event()
+    server.service.answers["Wait"] = lambda *_: release.wait(30)
+    with pytest.raises(TimeoutError):
+        client.wait(server.service.jobs[0].id, timeout=0.2)
+    release.set()

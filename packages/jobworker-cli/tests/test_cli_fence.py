@@ -16,8 +16,8 @@ import pytest
 from cli_process import TIMEOUT_SECONDS
 from jobworker.v1 import job_pb2
 from jobworker.v1 import worker_service_pb2 as api
-from jobworker_cli import convert_fence, errors
-from jobworker_cli.client import Client, Credentials
+from jobworker_cli import errors
+from jobworker_cli.client import Client, Credentials, convert_fence
 from jobworker_cli.fence import IoLimit, Isolation, Limits, Network, Usage
 from jobworker_cli.usage_table import HEADER
 from scripted_server import ScriptedServer, exited, job, refusal

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobworker.v1 import worker_service_pb2 as api
+from jobworker_cli.client.request_queue import RequestQueue
 from jobworker_cli.detach_keys import DetachKeys
-from jobworker_cli.request_queue import RequestQueue
 
 TYPED = st.lists(st.lists(st.sampled_from([b"a", b"\x10", b"\x11", b"\x03"]), max_size=4).map(b"".join), max_size=8)
 

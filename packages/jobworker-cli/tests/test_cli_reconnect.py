@@ -14,7 +14,7 @@ from jobworker.v1 import output_pb2
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker_cli import errors
 from jobworker_cli.client import Client, Credentials, Gap
-from jobworker_cli.outage import Outage
+from jobworker_cli.client.outage import Outage
 from scripted_server import Answer, ScriptedServer, chunk, exited, job, refusal
 
 if TYPE_CHECKING:

@@ -42,15 +42,16 @@ class Configuration:
         return float(self.reconnect.value)
 
 
-def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Configuration:
+def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], *, option: str = "--{}") -> Configuration:
     """Find each value in the first of flags, environment, configuration file and defaults that has it.
 
-    ``flags`` has the options' names without dashes; the environment has them as ``JOBWORKER_NAME``.
+    ``flags`` has the options' names without dashes; the environment has them as ``JOBWORKER_NAME``. ``option`` is how
+    messages name a flag.
 
     Raises:
         ConfigurationError: a value can't be used; its message says which source it came from.
     """
-    given = [_flags_layer(flags), _environment_layer(environ)]
+    given = [_flags_layer(flags, option), _environment_layer(environ)]
     layers = [*given, _file_layer(given, environ), _defaults_layer()]
     configuration = Configuration(
         server=_first(layers, "server"),
@@ -82,8 +83,8 @@ def default_file(environ: Mapping[str, str]) -> Path:
     return directory / "jobworker" / "config.yaml"
 
 
-def _flags_layer(flags: Mapping[str, str | None]) -> _Layer:
-    return {name: Setting(value, f"--{name}") for name, value in flags.items() if value is not None}
+def _flags_layer(flags: Mapping[str, str | None], option: str) -> _Layer:
+    return {name: Setting(value, option.format(name)) for name, value in flags.items() if value is not None}
 
 
 def _environment_layer(environ: Mapping[str, str]) -> _Layer:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobworker_cli import config
-from jobworker_cli.credentials import Credentials
-from jobworker_cli.errors import ConfigurationError, CredentialsError
 from jobworker_cli.terminal import say
 
 if TYPE_CHECKING:
@@ -25,17 +22,4 @@ def connect(flags: Mapping[str, str | None]) -> Client:
     configuration = config.resolve(flags, os.environ)
     from jobworker_cli.client import Client  # not before: `--help` and wrong usage need no grpc
 
-    credentials = Credentials(
-        *(Path(setting.value) for setting in (configuration.ca, configuration.cert, configuration.key))
-    )
-    try:
-        return Client(
-            configuration.server.value,
-            credentials,
-            timeout=configuration.timeout_seconds,
-            reconnect=configuration.reconnect_seconds,
-            tell=say,
-        )
-    except CredentialsError as error:
-        source = getattr(configuration, error.role).source
-        raise ConfigurationError(f"{error} (from {source})", error.hint) from None
+    return Client.configured(configuration, tell=say)

@@ -15,7 +15,7 @@ from jobworker_cli.local_terminal import local_size
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from jobworker_cli.attachment import Attachment
+    from jobworker_cli.client.attachment import Attachment
 
 _STDIN = 0
 _MOST_READ = 64 << 10

@@ -199,6 +199,15 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class JobPage:
+    """A page of a list of jobs, the newest first."""
+
+    jobs: tuple[Job, ...]
+    next_page_token: str
+    """For the next page; empty: this was the last one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Output that is not there any more: it was dropped to keep the job's output limit."""
 

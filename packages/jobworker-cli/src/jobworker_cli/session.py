@@ -12,7 +12,7 @@ from jobworker_cli.local_terminal import RawTerminal, local_size
 from jobworker_cli.terminal import say, write_output
 
 if TYPE_CHECKING:
-    from jobworker_cli.attachment import Attachment
+    from jobworker_cli.client.attachment import Attachment
     from jobworker_cli.models import Job
 
 _STDIN = 0

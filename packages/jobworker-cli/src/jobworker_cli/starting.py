@@ -40,3 +40,6 @@ class StartOptions(TypedDict, total=False):
     """The Unix user that it runs as, by name or number; empty: the server's."""
     groups: Sequence[str]
     """Its supplementary groups, by name or number; empty: those of the user."""
+    request_id: str
+    """Chosen by the caller, at most 128 characters: a start with the id of an earlier one answers with the job that
+    that one started. Empty: one of its own, which makes a start that is sent again by itself safe."""

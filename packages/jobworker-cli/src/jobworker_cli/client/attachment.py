@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
 from jobworker.v1 import worker_service_pb2 as api
-from jobworker_cli import convert, rpc_errors
+from jobworker_cli.client import convert, rpc_errors
+from jobworker_cli.client.request_queue import RequestQueue
 from jobworker_cli.errors import ClientError, InputClosedError, NoAnswerError, OutputInterruptedError, ServerError
-from jobworker_cli.request_queue import RequestQueue
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from jobworker_cli.client.outage import Outage
     from jobworker_cli.models import Chunk, Job, TerminalSize
-    from jobworker_cli.outage import Outage
 
 _MOST_IN_A_REQUEST = 64 << 10
 _LEAVE_SECONDS = 2.0
@@ -144,7 +145,10 @@ class Attachment:
             JobNotFoundError: the job was deleted meanwhile.
         """
         while self._lost is not None:
-            self._outage.wait(self._lost)
+            seconds = self._outage.pause(self._lost)
+            if seconds is None:
+                raise self._explain(self._lost) from None
+            time.sleep(seconds)
             try:
                 self.job = self._open()
             except grpc.RpcError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TypedDict
 
 from jobworker.v1 import worker_service_pb2 as api
-from jobworker_cli import convert
+from jobworker_cli.client import convert
 from jobworker_cli.errors import InvalidRequestError
 from jobworker_cli.models import Stream
 
@@ -32,7 +32,7 @@ class OutputOptions(TypedDict, total=False):
 
 def output_requests(
     job_id: str,
-    there: Callable[[], int],
+    now: int,
     *,
     offset: int = 0,
     follow: bool = True,
@@ -43,7 +43,7 @@ def output_requests(
 ) -> Iterator[api.GetOutputRequest]:
     """Yield one request, or two that follow one another: each means the same whenever it is sent again.
 
-    ``there`` tells how many bytes of output there are now.
+    ``now`` is how many bytes of output there are, needed for ``tail`` alone.
 
     Raises:
         InvalidRequestError: an option can't be used.
@@ -59,7 +59,6 @@ def output_requests(
         return
     if offset or since is not None:
         raise InvalidRequestError("tail: give it without an offset and a time to begin at")
-    now = there()
     lines = api.GetOutputRequest(job_id=job_id, stream=request.stream, tail_lines=convert.unsigned("tail", tail))
     lines.end_offset = now if end is None else min(now, end)
     if tail:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import grpc
 
-from jobworker_cli import rpc_errors
-from jobworker_cli.errors import ClientError
+from jobworker_cli.client import rpc_errors
 
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -20,14 +19,11 @@ Tell = Callable[[str], None]
 class Outage:
     """The times that the server is away during one call, which may be repeated: jobs outlive their server."""
 
-    def __init__(
-        self, address: object, seconds: float, tell: Tell, explain: Callable[[grpc.RpcError], ClientError]
-    ) -> None:
-        """Give up after so many ``seconds`` without an answer; ``explain`` makes the error that is raised then."""
+    def __init__(self, address: object, seconds: float, tell: Tell) -> None:
+        """Give up after so many ``seconds`` without an answer."""
         self._address = address
         self._seconds = seconds
         self._tell = tell
-        self._explain = explain
         self._answered = False
         self._began: float | None = None
         self._pause = _SHORTEST_PAUSE_SECONDS
@@ -40,19 +36,19 @@ class Outage:
             self._pause = _SHORTEST_PAUSE_SECONDS
             self._tell(f"connected to {self._address} again")
 
-    def wait(self, error: grpc.RpcError) -> None:
-        """Pause before the call is repeated that has failed so.
+    def pause(self, error: grpc.RpcError) -> float | None:
+        """Seconds to pause before the call is repeated that has failed so.
 
-        Raises:
-            ClientError: it is no use: the server has never answered, has been away for too long, or has refused.
+        None: it is no use. The server has never answered, has been away for too long, or has refused.
         """
         now = time.monotonic()
         if not self._answered or not self._seconds or not rpc_errors.is_no_answer(error):
-            raise self._explain(error) from None
+            return None
         if self._began is None:
             self._began = now
             self._tell(f"the connection to {self._address} was lost; trying again for {self._seconds:g} seconds")
         elif now - self._began > self._seconds:
-            raise self._explain(error) from None
-        time.sleep(self._pause)
+            return None
+        pause = self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        return pause

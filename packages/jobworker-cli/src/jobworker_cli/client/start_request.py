@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from jobworker.v1 import worker_service_pb2 as api
-from jobworker_cli import convert, convert_fence
-from jobworker_cli.convert_fence import require_text
+from jobworker_cli.client import convert, convert_fence
+from jobworker_cli.client.convert_fence import require_text
 from jobworker_cli.fence import Isolation, Limits
 from jobworker_cli.models import OutputLimit, RestartPolicy, TerminalSize
 
@@ -29,6 +29,7 @@ def start_request(
     isolation: Isolation | None = None,
     user: str = "",
     groups: Sequence[str] = (),
+    request_id: str = "",
 ) -> api.StartRequest:
     """The request, with an id of its own, so that it can be sent again.
 
@@ -41,12 +42,13 @@ def start_request(
     require_text("labels", [*(labels or {}), *(labels or {}).values()])
     require_text("user", [user])
     require_text("groups", groups)
+    require_text("request_id", [request_id])
     return api.StartRequest(
         argv=argv,
         cwd=cwd,
         env=env,
         labels=labels,
-        request_id=str(uuid.uuid4()),
+        request_id=request_id or str(uuid.uuid4()),
         timeout=None if timeout is None else convert.duration("timeout", timeout),
         stdin=stdin,
         terminal=convert.terminal_value(terminal) if terminal else None,

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import grpc
+import grpc.aio
 
 from jobworker_cli import TLS_1_3_ONLY
 from jobworker_cli.errors import TlsVersionError
@@ -55,9 +56,21 @@ def open_channel(address: Address, credentials: Credentials) -> grpc.Channel:
         CredentialsError: a file is missing or can't be read.
         TlsVersionError: older versions of TLS could not be refused.
     """
+    return grpc.secure_channel(str(address), _channel_credentials(credentials), _options(address))
+
+
+def open_async_channel(address: Address, credentials: Credentials) -> grpc.aio.Channel:
+    """The same for asyncio."""
+    return grpc.aio.secure_channel(str(address), _channel_credentials(credentials), _options(address))
+
+
+def _channel_credentials(credentials: Credentials) -> grpc.ChannelCredentials:
     if not TLS_1_3_ONLY:
         raise TlsVersionError
     ca, cert, key = credentials.read()
+    return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def _options(address: Address) -> tuple[tuple[str, object], ...]:
     # A proxy of the environment can't reach this host's own loopback addresses.
-    options = (*_OPTIONS, ("grpc.enable_http_proxy", 0 if address.is_loopback else 1))
-    return grpc.secure_channel(str(address), grpc.ssl_channel_credentials(ca, key, cert), options)
+    return (*_OPTIONS, ("grpc.enable_http_proxy", 0 if address.is_loopback else 1))

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2
-from jobworker_cli import convert_fence
+from jobworker_cli.client import convert_fence
 from jobworker_cli.errors import InvalidRequestError, ServerError
 from jobworker_cli.fence import Sample
 from jobworker_cli.models import (

@@ -1,0 +1,52 @@
+"""The examples of docs/client.md run as they stand, and tell what they say they tell."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.processes import PATIENCE_SECONDS
+from harness.certs import Certs
+from harness.server import Server, clean_environment
+
+PAGE = Path(__file__).parents[1] / "docs" / "client.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+SHOWN = [
+    r"started \S{36}\nstdout b'hello\\n'\nstderr b'bye\\n'\nexited \(exit code: 3\)\n",
+    r"\[('\S{36}',? ?)+\]\n",
+    r"0\n",
+    r"(0 0\n|1 1\n|2 2\n){3}",
+    r"b'apple\\npear\\n'\n",
+    r"there is no command 'no-such-command'.*\n|command not found.*\n|.*no-such-command.*\n",
+    r"(\d b'\d\\n'\n){3}\[0, 0, 0\]\n",
+]
+
+
+def test_each_example_is_run() -> None:
+    assert len(EXAMPLES) == len(SHOWN)
+
+
+@pytest.mark.parametrize(("example", "shown"), list(zip(EXAMPLES, SHOWN, strict=False)), ids=range(len(EXAMPLES)))
+def test_example(server: Server, certs: Certs, tmp_path: Path, example: str, shown: str) -> None:
+    settings = {
+        "JOBWORKER_SERVER": server.address,
+        "JOBWORKER_CERTS": str(certs.directory),
+        "XDG_CONFIG_HOME": str(tmp_path),
+    }
+    script = tmp_path / "example.py"
+    setup = 'from jobworker_cli.client import Client\nwith Client.from_config() as c: c.start(["true"])\n'
+    script.write_text((setup if "client.list" in example else "") + example)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script],
+        env=clean_environment() | settings,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(shown, done.stdout), done.stdout
