@@ -126,7 +126,7 @@ def test_sighup_takes_a_renewed_certificate_without_cutting_a_stream(
             old = _certificate(server)
             pki("server", "--dir", served, "--force")
             server.send_signal(signal.SIGHUP)
-            wait_until(lambda: "the certificates were reloaded" in server.log, "the line in the log")
+            wait_until(lambda: "the server's certificate was reloaded" in server.log, "the line in the log")
             wait_until(lambda: _certificate(server) != old, "the new certificate")
             gate.touch()
             assert b"".join(chunk.data for chunk in chunks) == b"after\n"
@@ -144,7 +144,7 @@ def test_sighup_keeps_the_old_certificate_where_the_new_one_can_not_be_used(
     try:
         shutil.copy(certs.full.key, served / "server.key")
         server.send_signal(signal.SIGHUP)
-        wait_until(lambda: "were not reloaded" in server.log, "the line in the log")
+        wait_until(lambda: "was not reloaded, the old one stays in use" in server.log, "the line in the log")
         with Api(server, certs.full) as api:
             assert api.list() == []
     finally:

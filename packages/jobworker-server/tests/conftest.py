@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,3 +50,24 @@ def connect(authority: Authority, server: ServerProcess) -> Iterator[Callable[..
 def full(connect: Callable[..., Client]) -> Client:
     """A client that may do everything."""
     return connect("boss", "full")
+
+
+@pytest.fixture
+def own_certs(server_certs: Path, tmp_path: Path) -> Path:
+    """Certificates that a test may change."""
+    return Path(shutil.copytree(server_certs, tmp_path / "certs"))
+
+
+@pytest.fixture
+def own_server(own_certs: Path, tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that a test has for itself."""
+    with ServerProcess(own_certs, tmp_path / "state") as process:
+        yield process
+
+
+@pytest.fixture
+def own_client(own_server: ServerProcess, authority: Authority) -> Iterator[Client]:
+    client = Client(own_server.address, authority.client("ann", "full"), authority)
+    yield client
+    client.stop_all()
+    client.close()

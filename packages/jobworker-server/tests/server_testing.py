@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -52,9 +52,16 @@ class Pair:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
+    chain: bytes = b""
+    """What is sent with the certificate, in PEM."""
+
     @property
     def cert_pem(self) -> bytes:
-        return self.certificate.public_bytes(Encoding.PEM)
+        return self.certificate.public_bytes(Encoding.PEM) + self.chain
+
+    def followed_by(self, *others: Pair) -> Pair:
+        """The same, sent with the certificates of the others."""
+        return replace(self, chain=b"".join(other.certificate.public_bytes(Encoding.PEM) for other in others))
 
     @property
     def key_pem(self) -> bytes:
@@ -67,14 +74,23 @@ class Pair:
 
 
 class Authority:
-    """A CA that issues what jobworker-pki would, and what it never would."""
+    """A CA that issues what jobworker-pki would, and what it never would; ``above`` is the one that certified it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        above: Authority | None = None,
+        *,
+        valid: timedelta = timedelta(days=1),
+        most_below: int | None = None,
+    ) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.ca = Pair(
-            self._builder(self._name, key.public_key(), key, timedelta(days=1), ca=True).sign(key, hashes.SHA256()), key
+        issuer, issuer_key = (above._name, above.ca.key) if above else (self._name, key)
+        builder = self._builder(
+            self._name, key.public_key(), issuer_key, valid, issuer=issuer, ca=True, most_below=most_below
         )
+        self.ca: Pair = Pair(builder.sign(issuer_key, hashes.SHA256()), key)
 
     def issue(
         self,
@@ -100,6 +116,16 @@ class Authority:
         builder = self._builder(self._name, key, self.ca.key, timedelta(days=1))
         return builder.sign(self.ca.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
+    def crl(self, *revoked: Pair, valid: timedelta = timedelta(days=1), made: timedelta = timedelta(hours=-1)) -> bytes:
+        """What of it is revoked, in PEM; ``made`` that long from now."""
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name).last_update(now + made)
+        builder = builder.next_update(now + valid)
+        for pair in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(pair.certificate.serial_number)
+            builder = builder.add_revoked_certificate(entry.revocation_date(now).build())
+        return builder.sign(self.ca.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
     def write_server_files(self, directory: Path) -> Path:
         """Write ``ca.pem``, ``server.pem`` and ``server.key``, and return the directory."""
         addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
@@ -117,17 +143,19 @@ class Authority:
         *,
         valid_from: timedelta = timedelta(hours=-1),
         ca: bool = False,
+        issuer: x509.Name | None = None,
+        most_below: int | None = None,
     ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
-            .issuer_name(self._name)
+            .issuer_name(issuer or self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + min(valid_from, valid - timedelta(hours=1)))
             .not_valid_after(now + valid)
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=most_below), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         )

@@ -95,7 +95,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_right_one(config: Path, key:
 
 
 def test_an_unknown_key_like_none_is_answered_with_all(config: Path) -> None:
-    assert "there are listen, certs, ca, cert, key, stateDir" in problem_of(config, "zzzzzz: value")
+    assert "there are listen, certs, ca, cert, key, crl, stateDir" in problem_of(config, "zzzzzz: value")
 
 
 def test_there_are_no_bounds_unless_they_are_set() -> None:

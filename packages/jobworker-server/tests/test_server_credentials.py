@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from jobworker_server.credentials import CredentialFiles, load
+from jobworker_server.credentials import CredentialFiles, load_authorities, load_key_pair
 from jobworker_server.errors import CertificateError
 from server_testing import Authority
 
@@ -24,6 +24,11 @@ def files(server_certs: Path, tmp_path: Path) -> CredentialFiles:
     return CredentialFiles(directory / "ca.pem", directory / "server.pem", directory / "server.key")
 
 
+def load(files: CredentialFiles) -> None:
+    load_key_pair(files)
+    load_authorities(files)
+
+
 def problem_of(files: CredentialFiles) -> str:
     with pytest.raises(CertificateError) as caught:
         load(files)
@@ -31,10 +36,9 @@ def problem_of(files: CredentialFiles) -> str:
 
 
 def test_good_files_are_read(files: CredentialFiles) -> None:
-    loaded = load(files)
-    assert (loaded.ca, loaded.cert, loaded.key) == tuple(
-        path.read_bytes() for path in (files.ca, files.cert, files.key)
-    )
+    pair = load_key_pair(files)
+    assert (pair.cert, pair.key) == (files.cert.read_bytes(), files.key.read_bytes())
+    assert load_authorities(files).pem == files.ca.read_bytes()
 
 
 @pytest.mark.parametrize("which", ["ca", "cert", "key"])

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
 
 from jobworker_lib import aio
 from jobworker_server.config import Settings
-from jobworker_server.errors import ServerError
 from jobworker_server.policy import PolicyInForce
 from jobworker_server.server import Server
 from jobworker_server.tls import MutualTls
@@ -18,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP loads the certificates and the policy again. Jobs run on.
+    """Serve until SIGTERM or SIGINT; SIGHUP loads certificates, policy and the like again. Jobs run on.
 
     Raises:
         ServerError: the server can't be started.
@@ -30,8 +28,6 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    changed: list[Callable[[], None]] = []
-    loop.add_signal_handler(signal.SIGHUP, _reload, tls, policy, changed)
     async with (
         aio.Engine(
             settings.state_dir,
@@ -42,25 +38,7 @@ async def serve(settings: Settings) -> None:
         ) as engine,
         Server(engine, tls, settings.listen, limits=settings.limits, policy=policy) as server,
     ):
+        loop.add_signal_handler(signal.SIGHUP, server.reload)
         _log.info("listening on %s", server.address)
-        changed.append(server.recheck)
         await stopping.wait()
         _log.info("stopping; jobs run on")
-
-
-def _reload(tls: MutualTls, policy: PolicyInForce, changed: Sequence[Callable[[], None]]) -> None:
-    """Load what can be loaded again, and then do what is to be done when it has changed."""
-    try:
-        tls.reload()
-    except ServerError as error:
-        _log.error("the certificates were not reloaded, the old ones stay in use: %s", error)
-    else:
-        _log.info("the certificates were reloaded")
-    try:
-        policy.reload()
-    except ServerError as error:
-        _log.error("the policy was not reloaded, the old one stays in force: %s", error)
-    else:
-        _log.info("the policy was reloaded")
-    for act in changed:
-        act()

@@ -42,6 +42,10 @@ def _serve(
     ca: Annotated[str | None, typer.Option(metavar="FILE", help="The CA of the clients' certificates.")] = None,
     cert: Annotated[str | None, typer.Option(metavar="FILE", help="The server's certificate.")] = None,
     key: Annotated[str | None, typer.Option(metavar="FILE", help="The key of the server's certificate.")] = None,
+    crl: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="What the CA has revoked. Default: crl.pem beside its certificate, if any."),
+    ] = None,
     state_dir: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Where jobs are kept. Default: $XDG_STATE_HOME/jobworker."),
@@ -92,10 +96,11 @@ def _serve(
 
     Each option but --config can be given as an environment variable, such as JOBWORKER_STATE_DIR, too.
 
-    SIGTERM stops the server, and jobs run on. SIGHUP loads the certificates and the policy again.
+    SIGTERM stops the server, and jobs run on. SIGHUP loads certificates, CAs, CRLs and the policy again, as a change
+    of their files does.
     """
     flags = {
-        "listen": listen, "certs": certs, "ca": ca, "cert": cert, "key": key, "state_dir": state_dir,
+        "listen": listen, "certs": certs, "ca": ca, "cert": cert, "key": key, "crl": crl, "state_dir": state_dir,
         "max_running": max_running, "max_running_per_owner": max_running_per_owner,
         "when_full": when_full, "max_queued": max_queued,
         "retention_age": retention_age, "retention_jobs": retention_jobs, "retention_bytes": retention_bytes,

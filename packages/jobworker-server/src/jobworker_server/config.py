@@ -26,6 +26,7 @@ _KEYS = {
     "ca": "ca",
     "cert": "cert",
     "key": "key",
+    "crl": "crl",
     "stateDir": "state_dir",
     "maxRunning": "max_running",
     "maxRunningPerOwner": "max_running_per_owner",
@@ -49,6 +50,7 @@ _RETENTION_PARSERS = dict(
 )
 _NUMBERS = ("max_running", "max_running_per_owner", "max_queued")
 _FILES_OF_CERTS = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key"}
+_CRL_OF_CERTS = "crl.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,11 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
     ]
     return Settings(
         listen=_listen(layers),
-        files=CredentialFiles(**{name: _credential_file(layers, name) for name in _FILES_OF_CERTS}),
+        files=CredentialFiles(
+            **{name: _credential_file(layers, name) for name in _FILES_OF_CERTS},
+            crl=_crl(layers),
+            crl_is_optional=not any(_with(layers, "crl")),
+        ),
         state_dir=_path(layers, "state_dir"),
         bounds=Bounds(
             running=_count(layers, "max_running", least=1),
@@ -188,6 +194,14 @@ def _credential_file(layers: list[_Layer], name: str) -> Path:
     if name in layer.values:
         return layer.base / layer.values[name]
     return layer.base / layer.values["certs"] / _FILES_OF_CERTS[name]
+
+
+def _crl(layers: list[_Layer]) -> Path | None:
+    """The file of revocation lists; where nobody names it, that beside the CA in a directory of certificates."""
+    for layer in _with(layers, "crl"):
+        return layer.base / layer.values["crl"]
+    layer = next(_with(layers, "ca", "certs"))
+    return None if "ca" in layer.values else layer.base / layer.values["certs"] / _CRL_OF_CERTS
 
 
 def _hidden_path(layers: list[_Layer], name: str) -> Path:

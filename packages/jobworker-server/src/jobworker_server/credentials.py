@@ -1,8 +1,9 @@
-"""The server's own certificate and key and its clients' CA, read from files and checked before they are used."""
+"""The server's own certificate and key, and whom it trusts, read from files and checked before they are used."""
 
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from jobworker_server import crl
+from jobworker_server.crl import RevocationList
 from jobworker_server.errors import CertificateError
 
 
@@ -21,37 +24,65 @@ class CredentialFiles:
     """Where the certificates and the key are, in PEM."""
 
     ca: Path
-    """The CA, or several, that clients' certificates must be of."""
+    """The CA, or several, that clients' certificates must be of; CAs between them and these may be there, too."""
     cert: Path
     """The server's certificate, followed by intermediate ones if there are any."""
     key: Path
+    crl: Path | None = None
+    """What the CAs have revoked: their CRLs, one after the other."""
+    crl_is_optional: bool = False
+    """Whether nothing is revoked where there is no such file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """What the files held, as PEM."""
+class KeyPair:
+    """What the server shows of itself, in PEM."""
 
-    ca: bytes
     cert: bytes
     key: bytes
+    certificate: x509.Certificate
 
 
-def load(files: CredentialFiles) -> Credentials:
-    """Read the files and check that a server can be run with them.
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """Whom the server trusts."""
+
+    pem: bytes
+    certificates: Sequence[x509.Certificate]
+    revocations: Sequence[RevocationList] | None
+    """None: there is no file of them."""
+
+
+def load_key_pair(files: CredentialFiles) -> KeyPair:
+    """Read the server's certificate and key and check that a server can be run with them.
 
     Raises:
         CertificateError: a file is missing, can't be read, is open to other users (the key), or does not hold what it
             should; the certificate has expired, is not one for servers, or not that of the key.
     """
-    credentials = Credentials(ca=_read(files.ca), cert=_read(files.cert), key=_read_key(files.key))
-    _certificates(files.ca, credentials.ca)
-    certificate = _certificates(files.cert, credentials.cert)[0]
+    cert, key = _read(files.cert), _read_key(files.key)
+    certificate = _certificates(files.cert, cert)[0]
     _require_usable(files.cert, certificate)
-    if _private_key(files.key, credentials.key).public_key() != certificate.public_key():
+    if _private_key(files.key, key).public_key() != certificate.public_key():
         raise CertificateError(
             f"{files.key} is not the key of the certificate {files.cert}; give the two that belong together"
         )
-    return credentials
+    return KeyPair(cert, key, certificate)
+
+
+def load_authorities(files: CredentialFiles) -> Authorities:
+    """Read the CAs and what they have revoked.
+
+    Raises:
+        CertificateError: a file is missing, can't be read, or does not hold what it should.
+    """
+    pem = _read(files.ca)
+    certificates = _certificates(files.ca, pem)
+    if files.crl is None or (files.crl_is_optional and not files.crl.exists()):
+        return Authorities(pem, certificates, None)
+    # CAs between are known from the server's own certificate, too. They are trusted no more for it.
+    between = _certificates(files.cert, _read(files.cert))[1:]
+    return Authorities(pem, certificates, crl.load(files.crl, _read(files.crl), [*certificates, *between]))
 
 
 def _read(path: Path) -> bytes:
@@ -60,7 +91,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         raise CertificateError(
             f"{path} does not exist; make it with jobworker-pki init, "
-            "or say where it is with --certs or --ca, --cert and --key"
+            "or say where it is with --certs or --ca, --cert, --key and --crl"
         ) from None
     except OSError as error:
         raise CertificateError(f"{path} can't be read: {error.strerror}") from None

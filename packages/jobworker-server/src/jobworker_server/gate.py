@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -29,6 +30,8 @@ from jobworker_server.identity import Identity
 from jobworker_server.lifetime import Lifetime, Lifetimes
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import Operation, PolicyInForce
+from jobworker_server.shown import Shown
+from jobworker_server.trust import Trust
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -46,8 +49,11 @@ class Gate:
     ``unfinished`` holds what runs to its end although its caller may be gone.
     """
 
-    def __init__(self, engine: aio.Engine, policy: PolicyInForce, limits: LimitPolicy) -> None:
+    def __init__(
+        self, engine: aio.Engine, policy: PolicyInForce, limits: LimitPolicy, trust: Callable[[], Trust]
+    ) -> None:
         self._engine = engine
+        self._trust = trust
         self._policy = policy
         self._limits = limits
         self._lifetimes = Lifetimes()
@@ -67,13 +73,19 @@ class Gate:
         try:
             presented = shown.over_tls(context.auth_context())
             presented.require_valid(datetime.now(UTC))
+            require_trusted = partial(self._require_trusted, presented)
+            require_trusted()
             caller = identity.identify(presented.certificate)
             async with self._lifetimes.of(caller) as lifetime:
+                lifetime.require(require_trusted)
                 call = self._permitted(caller, operation, lifetime)
                 lifetime.require(call.require_still_allowed)
                 yield call
         except Exception as error:  # noqa: BLE001  whatever it is, the client is answered, and a fault of ours logged
             await _refuse(context, operation, error)
+
+    def _require_trusted(self, presented: Shown) -> None:
+        self._trust().require_trusted(presented, datetime.now(UTC))
 
     def _permitted(self, caller: Identity, operation: Operation, lifetime: Lifetime) -> Call:
         """The call, where the policy allows it. Nothing is waited for, so it is all of one policy."""

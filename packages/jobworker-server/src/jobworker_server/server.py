@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -11,10 +12,12 @@ import grpc
 from jobworker_lib import aio
 from jobworker_server import service
 from jobworker_server.errors import ListenError
+from jobworker_server.expiry import Expiry
 from jobworker_server.gate import Gate
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address, free_addresses
 from jobworker_server.policy import PolicyInForce
+from jobworker_server.reloading import Reloading
 from jobworker_server.tls import MutualTls
 
 _GRACE = 2.0
@@ -48,8 +51,11 @@ class Server:
         limits: LimitPolicy | None = None,
         policy: PolicyInForce | None = None,
     ) -> None:
-        self._gate = Gate(engine, policy or PolicyInForce(), limits or LimitPolicy())
+        policy = policy or PolicyInForce()
+        self._gate = Gate(engine, policy, limits or LimitPolicy(), lambda: tls.trust)
         self._tls = tls
+        self._reloading = Reloading((*tls.reloadables, *policy.reloadables), self._after_loading)
+        self._expiry = Expiry(tls.expiring, self._next_expiry, self._gate.recheck)
         self._listen = listen
 
     async def start(self) -> Address:
@@ -67,19 +73,28 @@ class Server:
             except RuntimeError:
                 raise ListenError(f"can't listen on {address}: it was taken a moment ago; try again") from None
         await self._grpc.start()
+        self._watching = [asyncio.create_task(watch.run()) for watch in (self._reloading, self._expiry)]
         return Address(self._listen.host, addresses[0].port)
 
-    def recheck(self) -> None:
-        """End the open calls that may not go on any more, because the policy has changed."""
+    def _after_loading(self) -> None:
         self._gate.recheck()
+        self._expiry.tell(datetime.now(UTC))
+
+    def _next_expiry(self, now: datetime) -> datetime:
+        return self._tls.trust.next_expiry(now)
+
+    def reload(self) -> None:
+        """Read again what the server has from files; without it that is done when they change."""
+        self._reloading.ask()
 
     async def stop(self) -> None:
         """Take no more calls, and end those that are open with UNAVAILABLE; done in a few seconds at most."""
         self._gate.close()
         await self._grpc.stop(_GRACE)
-        for task in self._gate.unfinished:
+        unfinished = (*self._watching, *self._gate.unfinished)
+        for task in unfinished:
             task.cancel()
-        await asyncio.gather(*self._gate.unfinished, return_exceptions=True)
+        await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         self.address = await self.start()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jobworker_server.policy import file
 from jobworker_server.policy.policy import BUILT_IN, Policy
+from jobworker_server.reloading import Reloadable
 
 
 class PolicyInForce:
@@ -17,14 +18,17 @@ class PolicyInForce:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
+        self.reloadables = () if path is None else (Reloadable("the policy", (path,), self.reload),)
+        """What is loaded again when its file changes."""
         self.current: Policy = BUILT_IN if path is None else file.read(path)
         """The policy as a whole, for whoever asks more than one thing of it."""
 
-    def reload(self) -> None:
-        """Read the file again.
+    def reload(self) -> str:
+        """Read the file again, and tell which roles there are.
 
         Raises:
             ConfigError: it can't be used; the old policy stays in force.
         """
         if self._path is not None:
             self.current = file.read(self._path)
+        return f"it has the roles {', '.join(self.current.roles)}"
