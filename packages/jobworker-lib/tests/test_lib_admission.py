@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,11 @@ BOUNDS = st.builds(
     when_full=st.sampled_from(["queue", "queue", "refuse"]),
     queued=st.none() | st.integers(0, 4),
 )
-START = st.tuples(st.just("start"), st.sampled_from(["ann", "bob", "eve"]), st.integers(-1, 1))
+START = st.tuples(
+    st.just("start"),
+    st.tuples(st.sampled_from(["ann", "bob", "eve"]), st.none() | st.integers(1, 3)),
+    st.integers(-1, 1),
+)
 END = st.tuples(st.just("end"), st.integers(0, 9), st.just(0))
 CANCEL = st.tuples(st.just("cancel"), st.integers(0, 9), st.just(0))
 TURN = st.tuples(st.just("turn"), st.just(0), st.just(0))
@@ -35,20 +40,23 @@ class Model:
     running: list[JobSpec] = field(default_factory=list)
     queued: list[JobSpec] = field(default_factory=list)
 
-    def has_room(self, owner: str) -> bool:
-        of_owner = sum(spec.owner == owner for spec in self.running)
-        most, most_of_owner = self.bounds.running, self.bounds.running_per_owner
-        return (most is None or len(self.running) < most) and (most_of_owner is None or of_owner < most_of_owner)
+    def has_room(self, new: JobSpec) -> bool:
+        of_owner = sum(spec.owner == new.owner for spec in self.running)
+        most = self.bounds.running
+        most_of_owner = [bound for bound in (self.bounds.running_per_owner, new.running_per_owner) if bound is not None]
+        return (most is None or len(self.running) < most) and all(of_owner < bound for bound in most_of_owner)
 
-    def next(self) -> JobSpec | None:
-        """Whose turn it is, if there is room for anybody."""
+    def next(self, owner: str | None = None) -> JobSpec | None:
+        """Whose turn it is, of all or of one owner, if there is room for anybody."""
         in_order = sorted(self.queued, key=lambda spec: -spec.priority)  # stable: the oldest first
-        return next((spec for spec in in_order if self.has_room(spec.owner)), None)
+        return next((spec for spec in in_order if self.has_room(spec) and owner in (None, spec.owner)), None)
 
     def state_of_new(self, spec: JobSpec) -> State | None:
         """What becomes of a start; None: it is refused."""
-        ahead = self.next()
-        if self.has_room(spec.owner) and (ahead is None or ahead.priority < spec.priority):
+        if not self.bounds.exist and spec.running_per_owner is None:
+            return State.STARTING
+        ahead = self.next() if self.bounds.exist else self.next(spec.owner)
+        if self.has_room(spec) and (ahead is None or ahead.priority < spec.priority):
             return State.STARTING
         most = self.bounds.queued
         is_refused = self.bounds.when_full == "refuse" or (most is not None and len(self.queued) >= most)
@@ -65,12 +73,13 @@ def opened() -> sqlite3.Connection:
 
 @settings(max_examples=300, deadline=None)
 @given(BOUNDS, st.lists(START | START | END | TURN | CANCEL, max_size=40))
-def test_index_decides_as_the_model_does(bounds: Bounds, steps: list[tuple[str, str | int, int]]) -> None:
+def test_index_decides_as_the_model_does(bounds: Bounds, steps: list[tuple[str, Any, int]]) -> None:
     model = Model(bounds)
     db = opened()
     for kind, choice, priority in steps:
         if kind == "start":
-            spec = JobSpec.make(["true"], owner=str(choice), priority=priority)
+            owner, most = choice
+            spec = JobSpec.make(["true"], owner=owner, priority=priority, running_per_owner=most)
             expected = model.state_of_new(spec)
             try:
                 state = admission.admit(db, spec, bounds)

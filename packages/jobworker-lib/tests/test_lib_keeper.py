@@ -38,6 +38,7 @@ with Engine(sys.argv[1]) as engine:
     for _ in range(int(sys.argv[2])):
         print(engine.start(sys.argv[4:], owner=sys.argv[3]).id, flush=True)
 """
+_BOUNDED_STARTS = _STARTS.replace("owner=sys.argv[3]", "owner=sys.argv[3], running_per_owner=2")
 _REPEATS = """
 import json, random, sys
 from jobworker_lib import Engine
@@ -211,6 +212,19 @@ def test_bound_of_an_owner_holds_across_engines(state_dir: Path, tmp_path: Path)
             finish(starter)
         with Engine(state_dir) as engine:
             wait_for_all(engine)
+    assert max(map(int, (tmp_path / "counts").read_text().split())) == 2
+
+
+def test_bound_of_starts_holds_across_engines_that_have_none(state_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "at").mkdir()
+    with ExitStack() as programs:
+        command = counting(tmp_path)
+        starters = [programs.enter_context(program(_BOUNDED_STARTS, state_dir, 8, "ann", *command)) for _ in range(3)]
+        for starter in starters:
+            finish(starter)
+        with Engine(state_dir) as engine:
+            wait_for_all(engine)
+            assert len(engine.list()) == 24
     assert max(map(int, (tmp_path / "counts").read_text().split())) == 2
 
 

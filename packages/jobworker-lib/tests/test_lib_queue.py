@@ -272,3 +272,44 @@ def test_bounds_of_a_later_version(opened: Open, state_dir: Path) -> None:
     with opened(None) as engine:
         engine.start(SLEEPER)
         assert state_of(engine.start(SLEEPER)) is State.QUEUED
+
+
+def test_a_bound_of_a_start_counts_all_jobs_of_its_owner(opened: Open) -> None:
+    with opened(None) as engine:
+        first, _ = engine.start(SLEEPER, owner="ann"), engine.start(SLEEPER, owner="bob")
+        bounded = engine.start(["true"], owner="ann", running_per_owner=1)
+        assert state_of(bounded) is State.QUEUED
+        assert state_of(engine.start(SLEEPER, owner="ann")) is State.RUNNING, "one without a bound does not wait"
+        assert state_of(engine.start(SLEEPER, owner="eve", running_per_owner=1)) is State.RUNNING
+        first.stop()
+        assert state_of(bounded) is State.QUEUED
+        for job in engine.list(owner="ann", state=State.RUNNING):
+            job.stop()
+        assert bounded.wait(PATIENCE_SECONDS).exit_code == 0
+
+
+def test_of_a_bound_of_a_start_and_one_of_the_engine_the_smaller_holds(opened: Open) -> None:
+    with opened(Bounds(running_per_owner=2, when_full="refuse")) as engine:
+        engine.start(SLEEPER)
+        with pytest.raises(QuotaExceededError, match="as many of your jobs run as may: 1"):
+            engine.start(SLEEPER, running_per_owner=1)
+        engine.start(SLEEPER, running_per_owner=3)
+        with pytest.raises(QuotaExceededError, match="as many of your jobs run as may: 2"):
+            engine.start(SLEEPER, running_per_owner=3)
+
+
+def test_a_bound_of_a_start_outlives_the_index(opened: Open, state_dir: Path) -> None:
+    with opened(None) as engine:
+        first = engine.start(SLEEPER)
+        bounded = engine.start(["true"], running_per_owner=1)
+    for path in state_dir.glob("index.db*"):
+        path.unlink()
+    with opened(None) as engine:
+        assert [job.id for job in engine.list(state="queued")] == [bounded.id]
+        engine.get(first.id).stop()
+        assert engine.get(bounded.id).wait(PATIENCE_SECONDS).exit_code == 0
+
+
+def test_a_bound_of_a_start_must_be_one(opened: Open) -> None:
+    with opened(None) as engine, pytest.raises(InvalidArgumentError, match="running_per_owner: give 1 or more jobs"):
+        engine.start(["true"], running_per_owner=0)

@@ -17,6 +17,7 @@ from jobworker.v1.worker_service_pb2 import (
     GetOutputRequest,
     ListJobsRequest,
     QueryStatusRequest,
+    StartRequest,
     StopRequest,
     UpdateRequest,
     WaitRequest,
@@ -216,6 +217,32 @@ def test_a_start_that_is_not_allowed_leaves_no_job(policies: Policies, connect: 
     job = ann.start("/bin/sleep", "0")
     assert job.limits.open_files == 64
     ann.wait(job.id)
+
+
+def test_no_more_jobs_run_than_may_though_they_are_started_at_once(
+    policies: Policies, connect: Callable[[str, str], Client], tmp_path: Path
+) -> None:
+    policies.change("roles: {clerk: {like: user, running: 2}}")
+    ann = connect("ann", "clerk")
+    at = tmp_path / "at"
+    at.mkdir()
+    script = 'touch "$1/$$"; ls "$1" | wc -l; sleep 0.05; rm "$1/$$"'
+    request = StartRequest(argv=["sh", "-c", script, "sh", str(at)])
+    starts = [ann.stub.Start.future(request, timeout=TIMEOUT) for _ in range(20)]
+    job_ids = [start.result().job.id for start in starts]
+    assert all(job.exit_code == 0 for job in ann.wait(*job_ids))
+    assert {int(ann.output(job_id)) for job_id in job_ids} <= {1, 2}
+
+
+def test_jobs_of_another_role_of_the_owner_count_too(policies: Policies, connect: Callable[[str, str], Client]) -> None:
+    policies.change("roles: {clerk: {like: user, running: 1}}")
+    running = connect("ann", "full").start("sleep", "1000")
+    clerk = connect("ann", "clerk")
+    waiting = clerk.start("true")
+    assert waiting.state == job_pb2.JOB_STATE_QUEUED
+    assert connect("bob", "clerk").start("sleep", "1000").state == job_pb2.JOB_STATE_RUNNING
+    clerk.stub.Stop(StopRequest(job_id=running.id, force=True), timeout=TIMEOUT)
+    assert clerk.wait(waiting.id)[0].exit_code == 0
 
 
 def test_a_bad_policy_file_keeps_the_server_from_starting(server_certs: Path, tmp_path: Path) -> None:

@@ -78,6 +78,8 @@ class JobSpec:
     """The cgroup in which it gets one, where it needs one; None: found from where its supervisor is."""
     hidden_paths: tuple[str, ...] = ()
     """What its engine hides from every job that has a mount namespace."""
+    running_per_owner: int | None = None
+    """Most jobs of its owner that run when it is started, besides what the state directory's bounds say."""
     new_privileges: bool = True
     """Whether it may gain privileges by executing a program; not in directories before format 4."""
 
@@ -116,6 +118,7 @@ class JobSpec:
             isolation=None if isolation is None else checking.checked_isolation(isolation, cwd),
             user=user,
             groups=checking.checked_groups(options.get("groups"), user),
+            running_per_owner=_checked_bound(options.get("running_per_owner")),
             new_privileges=options.get("new_privileges") is not False,
         )
 
@@ -194,6 +197,12 @@ def _checked_priority(priority: int) -> int:
     if not -_HIGHEST_PRIORITY <= priority <= _HIGHEST_PRIORITY:
         raise InvalidArgumentError("priority", f"give -{_HIGHEST_PRIORITY} to {_HIGHEST_PRIORITY}")
     return priority
+
+
+def _checked_bound(running_per_owner: int | None) -> int | None:
+    if running_per_owner is not None and running_per_owner < 1:
+        raise InvalidArgumentError("running_per_owner", "give 1 or more jobs")
+    return running_per_owner
 
 
 def _checked_restart(restart: RestartPolicy | None) -> RestartPolicy | None:

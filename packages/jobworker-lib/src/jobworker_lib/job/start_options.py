@@ -54,5 +54,8 @@ class StartOptions(TypedDict, total=False):
     """Of queued jobs that with the highest is started first, and of equal ones the oldest: -1000 to 1000, default 0."""
     start_deadline: float | None
     """Seconds within which it must be started; one that is queued still then fails. By default it may wait for ever."""
+    running_per_owner: int | None
+    """Most jobs of its owner that may run with it, itself included. Beyond that it is queued or refused as
+    :class:`jobworker_lib.Bounds` say, whose own bounds hold besides. By default those alone."""
     restart: RestartPolicy | None
     """When its command is executed again, by default never."""

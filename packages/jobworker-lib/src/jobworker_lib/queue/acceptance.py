@@ -71,10 +71,11 @@ class Acceptance:
         Should this process die in between, whoever looks for the job that was told of finds it under ``new``.
         """
         request_id, bounds = spec.request_id, self._store.bounds.read()
-        if request_id is None and not bounds.exist:
+        is_bounded = admission.is_bounded(spec, bounds)
+        if request_id is None and not is_bounded:
             self._show(spec, hidden, State.STARTING)
             return None
-        if bounds.exist:
+        if is_bounded:
             self._store.upkeep.look()  # who has just seen a job's end need not wait for its being told
 
         def add(db: sqlite3.Connection) -> str | None:

@@ -35,18 +35,17 @@ class Room:
         """Whether no job at all may run."""
         return self._bounds.running is not None and self._running >= self._bounds.running
 
-    def has_for(self, owner: str) -> bool:
-        """Whether another job of this owner may run."""
+    def has_for(self, owner: str, own_bound: int | None) -> bool:
+        """Whether another job of this owner may run, which has a bound of its own on how many."""
         if self.is_full:
             return False
-        most = self._bounds.running_per_owner
+        most = _smaller(self._bounds.running_per_owner, own_bound)
         return most is None or self._running_of(owner) < most
 
     def take(self, owner: str) -> None:
         """One more job of this owner runs."""
         self._running += 1
-        if self._bounds.running_per_owner is not None:
-            self._of_owner[owner] = self._running_of(owner) + 1
+        self._of_owner[owner] = self._running_of(owner) + 1
 
     def _running_of(self, owner: str) -> int:
         if owner not in self._of_owner:
@@ -56,26 +55,34 @@ class Room:
 
 def admit(db: sqlite3.Connection, spec: JobSpec, bounds: Bounds) -> State:
     """Whether a new job is started now or queued. QuotaExceededError where it is refused."""
+    if not is_bounded(spec, bounds):
+        return State.STARTING
     room = Room(db, bounds)
-    if room.has_for(spec.owner) and not _is_behind_others(db, spec, room):
+    if room.has_for(spec.owner, spec.running_per_owner) and not _is_behind_others(db, spec, room, bounds):
         return State.STARTING
     if bounds.when_full == "refuse":
-        raise QuotaExceededError(_what_is_full(room, bounds))
+        raise QuotaExceededError(_what_is_full(spec, room, bounds))
     if bounds.queued is not None and count_queued(db) >= bounds.queued:
-        raise QuotaExceededError(f"{_what_is_full(room, bounds)}, and as many wait as may: {bounds.queued}")
+        raise QuotaExceededError(f"{_what_is_full(spec, room, bounds)}, and as many wait as may: {bounds.queued}")
     return State.QUEUED
+
+
+def is_bounded(spec: JobSpec, bounds: Bounds) -> bool:
+    """Whether there is a bound that a new job could be beyond."""
+    return bounds.exist or spec.running_per_owner is not None
 
 
 def in_turn(db: sqlite3.Connection, room: Room) -> Iterator[tuple[str, str]]:
     """Id and owner of each queued job that may be started now, in order, as long as there is room.
 
-    An owner without room of their own is passed over, and so holds up nobody else. Nothing else is ever overtaken.
+    An owner without room of their own is passed over, and so holds up nobody else; so is a job whose own bound is
+    narrower than those of others of its owner. Nothing else is ever overtaken.
     """
-    text = "SELECT id, owner FROM jobs WHERE state = 'queued' ORDER BY priority DESC, created_ns, id"
-    for job_id, owner in db.execute(text):
+    text = "SELECT id, owner, running_per_owner FROM jobs WHERE state = 'queued' ORDER BY priority DESC, created_ns, id"
+    for job_id, owner, own_bound in db.execute(text):
         if room.is_full:
             return
-        if room.has_for(owner):
+        if room.has_for(owner, own_bound):
             yield job_id, owner
 
 
@@ -97,21 +104,27 @@ def count_queued(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0])
 
 
-def _is_behind_others(db: sqlite3.Connection, spec: JobSpec, room: Room) -> bool:
+def _is_behind_others(db: sqlite3.Connection, spec: JobSpec, room: Room, bounds: Bounds) -> bool:
     """Whether somebody waits whose turn comes first, although there is room: the keeper is about to start them."""
-    first = next(in_turn(db, room), None)
+    competing = (job_id for job_id, owner in in_turn(db, room) if bounds.exist or owner == spec.owner)
+    first = next(competing, None)
     if first is None:
         return False
-    (priority,) = db.execute("SELECT priority FROM jobs WHERE id = ?", first[:1]).fetchone()
+    (priority,) = db.execute("SELECT priority FROM jobs WHERE id = ?", (first,)).fetchone()
     return bool(priority >= spec.priority)
 
 
-def _what_is_full(room: Room, bounds: Bounds) -> str:
+def _what_is_full(spec: JobSpec, room: Room, bounds: Bounds) -> str:
     if room.is_full:
         return f"as many jobs run as may: {bounds.running}"
-    if bounds.running_per_owner is not None:
-        return f"as many of your jobs run as may: {bounds.running_per_owner}"
+    if not room.has_for(spec.owner, spec.running_per_owner):
+        return f"as many of your jobs run as may: {_smaller(bounds.running_per_owner, spec.running_per_owner)}"
     return "others wait for their turn"
+
+
+def _smaller(first: int | None, second: int | None) -> int | None:
+    """The smaller of two bounds; None, which is none, only where both are that."""
+    return min((bound for bound in (first, second) if bound is not None), default=None)
 
 
 def _count(db: sqlite3.Connection, condition: str, *values: str) -> int:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _INSERT = (
     "INSERT OR IGNORE INTO jobs"
-    " (id, created_ns, owner, labels, request_id, state, told, ended_ns, priority, deadline_ns)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " (id, created_ns, owner, labels, request_id, state, told, ended_ns, priority, deadline_ns, running_per_owner)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_LABEL = "INSERT OR IGNORE INTO labels (key, value, state, created_ns, id, owner) VALUES (?, ?, ?, ?, ?, ?)"
 _INSERT_STATUS = "INSERT OR REPLACE INTO statuses VALUES (?, ?)"
@@ -45,6 +45,7 @@ class Indexed(NamedTuple):
     ended_ns: int | None = None
     priority: int = 0
     deadline_ns: int | None = None
+    running_per_owner: int | None = None
     """What tells when it is started, where it has not ended."""
     status: str | None = None
     """Of an ended job: all that is known of it, where that is known already."""
@@ -61,6 +62,7 @@ class Indexed(NamedTuple):
             state,
             priority=spec.priority,
             deadline_ns=spec.deadline_ns,
+            running_per_owner=spec.running_per_owner,
         )
 
 
@@ -118,7 +120,7 @@ def add_created(db: sqlite3.Connection, event: Event, look_up: Callable[[str], J
     if spec is not None:
         add(db, Indexed.of(spec, state))
     else:
-        db.execute(_INSERT, (event.job_id, event.time_ns, event.owner, "{}", None, state, 0, None, 0, None))
+        db.execute(_INSERT, (event.job_id, event.time_ns, event.owner, "{}", None, state, 0, None, 0, None, None))
 
 
 def set_state(db: sqlite3.Connection, job_id: str, state: State) -> None:
@@ -222,6 +224,7 @@ def _row(job: Indexed, *, told: bool) -> tuple[object, ...]:
         job.ended_ns,
         job.priority,
         job.deadline_ns,
+        job.running_per_owner,
     )
 
 

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
-FORMAT = f"4 {FIELDS}"
+FORMAT = f"5 {FIELDS}"
 
 TABLES = """
 CREATE TABLE about (format TEXT NOT NULL, boot_id TEXT NOT NULL, log_id TEXT NOT NULL, position INTEGER NOT NULL);
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, created_ns INTEGER NOT NULL, owner TEXT NOT NULL, labels TEXT NOT NULL,
     request_id TEXT, state TEXT NOT NULL, told INTEGER NOT NULL, ended_ns INTEGER, bytes INTEGER,
-    priority INTEGER NOT NULL, deadline_ns INTEGER
+    priority INTEGER NOT NULL, deadline_ns INTEGER, running_per_owner INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE labels (
     key TEXT NOT NULL, value TEXT NOT NULL, state TEXT NOT NULL, created_ns INTEGER NOT NULL, id TEXT NOT NULL,
@@ -34,7 +34,7 @@ holds those of ended jobs, which never change."""
 INDEXES = """
 CREATE INDEX by_state ON jobs (state, created_ns, id);
 CREATE INDEX by_owner ON jobs (owner, state, created_ns, id);
-CREATE INDEX queue ON jobs (priority DESC, created_ns, id, owner) WHERE state = 'queued';
+CREATE INDEX queue ON jobs (priority DESC, created_ns, id, owner, running_per_owner) WHERE state = 'queued';
 CREATE INDEX deadlines ON jobs (deadline_ns, id) WHERE state = 'queued' AND deadline_ns IS NOT NULL;
 CREATE INDEX untold ON jobs (id, state) WHERE told = 0;
 CREATE INDEX by_end ON jobs (ended_ns, id, bytes) WHERE ended_ns IS NOT NULL;

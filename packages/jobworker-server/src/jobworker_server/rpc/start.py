@@ -35,6 +35,7 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         owner=call.caller.owner,
         request_id=request.request_id or None,
         priority=request.priority,
+        running_per_owner=call.rules.running,
         start_deadline=(
             convert.seconds("start_deadline", request.start_deadline) if request.HasField("start_deadline") else None
         ),
