@@ -198,6 +198,7 @@ def problem_of(pem: bytes, *authorities: Authority) -> str:
 def test_the_list_of_another_ca_is_refused(root: Authority) -> None:
     assert "is no CA of this server" in problem_of(Authority("foreign").crl(), root)
     assert "has not signed it" in problem_of(Authority("root").crl(), root), "though of the same name"
+    assert "no CA of this server" in problem_of(root.crl(), Authority("between", root))
 
 
 def test_a_list_that_is_not_whole_is_refused(root: Authority) -> None:
@@ -223,6 +224,13 @@ def test_a_list_of_some_certificates_only_is_refused(root: Authority) -> None:
     partial = builder.last_update(now()).next_update(now() + HOUR).add_extension(point, critical=True)
     pem = partial.sign(root.ca.key, hashes.SHA256()).public_bytes(Encoding.PEM)
     assert "not a whole list" in problem_of(pem, root)
+
+
+def test_a_list_of_an_intermediate_ca_holds_where_clients_show_that(root: Authority, between: Authority) -> None:
+    ann, bob = between.client("ann", "full"), between.client("bob", "full")
+    trust = trust_in(root, crls=[root.crl(), between.crl(ann), Authority("between").crl(bob)])
+    assert refusal_of(trust, ann.followed_by(between.ca)) == "CERTIFICATE_REVOKED"
+    assert refusal_of(trust, bob.followed_by(between.ca)) == "", "the other list is only one of the same name"
 
 
 OPENSSL_CA = """\

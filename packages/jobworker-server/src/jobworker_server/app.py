@@ -40,5 +40,6 @@ async def serve(settings: Settings) -> None:
     ):
         loop.add_signal_handler(signal.SIGHUP, server.reload)
         _log.info("listening on %s", server.address)
+        _log.info("trusting clients of %s", tls.description)
         await stopping.wait()
         _log.info("stopping; jobs run on")

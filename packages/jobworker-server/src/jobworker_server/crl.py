@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -13,46 +12,69 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from jobworker_server.errors import CertificateError
 
-_CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
+_BEGIN = b"-----BEGIN X509 CRL-----"
+_CRL = re.compile(_BEGIN + rb".*?-----END X509 CRL-----", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
 class RevocationList:
-    """The list of one CA."""
+    """The list of one CA.
 
-    issuer: x509.Certificate
-    serials: frozenset[int] = field(repr=False)
-    """The serial numbers of the certificates that are revoked."""
-    made: datetime
-    expires: datetime | None
-    """After it nobody knows what is revoked by now; None: it doesn't say when."""
+    Raises:
+        ValueError: it can't be read, or is not a whole list of what the CA has revoked.
+    """
+
+    def __init__(self, crl: x509.CertificateRevocationList) -> None:
+        self.name = crl.issuer.rfc4514_string()
+        """That of the CA."""
+        self.made: datetime = crl.last_update_utc
+        self.expires: datetime | None = crl.next_update_utc
+        """After it nobody knows what is revoked by now; None: it doesn't say when."""
+        critical = [extension.oid.dotted_string for extension in crl.extensions if extension.critical]
+        if critical:
+            raise ValueError(f"it is not a whole list of its CA, for it has the extension {critical[0]}")
+        self.serials = frozenset(entry.serial_number for entry in crl)
+        """The serial numbers of the certificates that are revoked."""
+        self._crl = crl
+        self._is_of: dict[x509.Certificate, bool] = {}
 
     def is_of(self, ca: x509.Certificate) -> bool:
-        """Whether it tells of what ``ca`` has issued: the certificate may be another one, the name and the key not."""
-        return self.issuer.subject == ca.subject and self.issuer.public_key() == ca.public_key()
+        """Whether a CA has signed it, and may do so."""
+        if ca.subject != self._crl.issuer:
+            return False
+        if ca not in self._is_of:
+            self._is_of[ca] = _may_sign_crls(ca) and _has_signed(ca, self._crl)
+        return self._is_of[ca]
 
 
 def load(path: Path, pem: bytes, authorities: Sequence[x509.Certificate]) -> list[RevocationList]:
     """The lists in a file, of several for one CA the newest.
 
+    A list of a CA that is not known may be one of an intermediate CA, which clients show with their certificates; it
+    is kept. But a file with no other is the wrong file.
+
     Raises:
-        CertificateError: it does not hold one, or one that is of none of these CAs, or is not a whole list of
-            what one CA has revoked.
+        CertificateError: it holds no list of any of the CAs, or one that can't be used.
     """
-    newest: dict[x509.Certificate, RevocationList] = {}
-    for crl in _parsed(path, pem):
-        found = _of_its_issuer(path, crl, authorities)
-        known = newest.get(found.issuer)
-        if known is None or known.made < found.made:
-            newest[found.issuer] = found
-    return list(newest.values())
-
-
-def _parsed(path: Path, pem: bytes) -> Iterable[x509.CertificateRevocationList]:
-    blocks = _CRL.findall(pem)
-    if not blocks or pem.count(b"-----BEGIN X509 CRL-----") != len(blocks):
+    lists = [_usable(path, crl) for crl in _parsed(path, pem)]
+    known = [found for found in (newest(lists, ca) for ca in authorities) if found]
+    if not known:
         raise CertificateError(
-            f"{path} does not hold a CRL in PEM, or not the whole of it; jobworker-pki revoke writes one, "
+            f"{path} holds a CRL of {lists[0].name!r}, which is no CA of this server, has not signed it, "
+            "or may not sign CRLs; give the CRL of the server's CA"
+        )
+    return [*dict.fromkeys(known), *(found for found in lists if not any(map(found.is_of, authorities)))]
+
+
+def newest(lists: Iterable[RevocationList], ca: x509.Certificate) -> RevocationList | None:
+    """The one that holds for a CA; None: there is none."""
+    return max((found for found in lists if found.is_of(ca)), key=lambda found: found.made, default=None)
+
+
+def _parsed(path: Path, pem: bytes) -> list[x509.CertificateRevocationList]:
+    blocks = _CRL.findall(pem)
+    if not blocks or pem.count(_BEGIN) != len(blocks):
+        raise CertificateError(
+            f"{path} does not hold a CRL in PEM, or not the whole of it; jobworker-pki crl writes one, "
             "and openssl crl -inform DER makes one of DER"
         )
     try:
@@ -61,29 +83,11 @@ def _parsed(path: Path, pem: bytes) -> Iterable[x509.CertificateRevocationList]:
         raise CertificateError(f"{path} holds a CRL that can't be read: {error}") from None
 
 
-def _of_its_issuer(
-    path: Path, crl: x509.CertificateRevocationList, authorities: Sequence[x509.Certificate]
-) -> RevocationList:
-    name = crl.issuer.rfc4514_string()
-    issuer = next((ca for ca in authorities if ca.subject == crl.issuer and _has_signed(ca, crl)), None)
-    if issuer is None:
-        raise CertificateError(
-            f"{path} holds a CRL of {name!r}, which is no CA of this server, or has not signed it; "
-            "a CA, an intermediate one too, must be in the file of the CA"
-        )
-    if not _may_sign_crls(issuer):
-        raise CertificateError(f"{path} holds a CRL of {name!r}, whose certificate does not allow it to sign CRLs")
+def _usable(path: Path, crl: x509.CertificateRevocationList) -> RevocationList:
     try:
-        critical = [extension.oid.dotted_string for extension in crl.extensions if extension.critical]
-        serials = frozenset(entry.serial_number for entry in crl)
+        return RevocationList(crl)
     except (ValueError, x509.DuplicateExtension) as error:
-        raise CertificateError(f"{path} holds a CRL of {name!r} that can't be read: {error}") from None
-    if critical:
-        raise CertificateError(
-            f"the CRL of {name!r} in {path} is not a whole list of its CA (it has the extension {critical[0]}); "
-            "give one that is"
-        )
-    return RevocationList(issuer, serials, crl.last_update_utc, crl.next_update_utc)
+        raise CertificateError(f"{path} holds a CRL that can't be used: {error}") from None
 
 
 def _has_signed(ca: x509.Certificate, crl: x509.CertificateRevocationList) -> bool:

@@ -62,7 +62,14 @@ class MutualTls:
             raise CertificateError(f"{self._files.crl} is gone, and with it what is revoked; put it back")
         self._trust = Trust(found.certificates, found.revocations or ())
         self._authorities = found
-        return _described(found)
+        return self.description
+
+    @property
+    def description(self) -> str:
+        """Whom it trusts, for the log."""
+        names = ", ".join(certificate.subject.rfc4514_string() for certificate in self._authorities.certificates)
+        lists = self._authorities.revocations
+        return f"{names}; {'no CRL' if lists is None else f'{sum(len(found.serials) for found in lists)} revoked'}"
 
     def expiring(self) -> Iterator[Expiring]:
         """What of it has an end."""
@@ -74,7 +81,7 @@ class MutualTls:
             yield _time_of(f"the CA {name!r}", certificate, "its clients are refused then; rotate the CA")
         for revocations in self._authorities.revocations or ():
             if revocations.expires:
-                what = f"the CRL of {revocations.issuer.subject.rfc4514_string()!r}"
+                what = f"the CRL of {revocations.name!r}"
                 remedy = f"all clients of this CA are refused then; put a new one into {self._files.crl}"
                 yield Expiring(what, revocations.made, revocations.expires, remedy)
 
@@ -102,11 +109,3 @@ def _configuration(pair: credentials.KeyPair, authorities: Authorities) -> grpc.
 
 def _time_of(what: str, certificate: x509.Certificate, remedy: str) -> Expiring:
     return Expiring(what, certificate.not_valid_before_utc, certificate.not_valid_after_utc, remedy)
-
-
-def _described(authorities: Authorities) -> str:
-    names = ", ".join(certificate.subject.rfc4514_string() for certificate in authorities.certificates)
-    if authorities.revocations is None:
-        return f"{names}; there is no CRL"
-    revoked = sum(len(revocations.serials) for revocations in authorities.revocations)
-    return f"{names}; {revoked} revoked"

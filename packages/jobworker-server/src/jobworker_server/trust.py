@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.verification import ClientVerifier, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from jobworker_server import purpose
-from jobworker_server.crl import RevocationList
+from jobworker_server.crl import RevocationList, newest
 from jobworker_server.errors import UnauthenticatedError
 from jobworker_server.shown import Shown
 
@@ -120,7 +120,7 @@ class Trust:
             certificate = issuer
 
     def _list_of(self, issuer: x509.Certificate) -> RevocationList | None:
-        return next((revocations for revocations in self._revocations if revocations.is_of(issuer)), None)
+        return newest(self._revocations, issuer)
 
 
 def _require_not_revoked(
