@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo  # type: ignore[import-untyped]  # googleapis-common-protos has no types
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # googleapis-common-protos has no types
 from grpc_status.rpc_status import from_call  # type: ignore[import-untyped]  # grpcio-status has no types
 
 from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2_grpc
@@ -258,7 +258,8 @@ class Client:
     def stop_all(self) -> None:
         running = [job_pb2.JOB_STATE_STARTING, job_pb2.JOB_STATE_RUNNING]
         for job in self.stub.ListJobs(ListJobsRequest(states=running, all_owners=True), timeout=TIMEOUT).jobs:
-            self.stub.Stop(StopRequest(job_id=job.id, force=True), timeout=TIMEOUT)
+            with suppress(grpc.RpcError):  # it has just ended
+                self.stub.Stop(StopRequest(job_id=job.id, force=True), timeout=TIMEOUT)
 
     def close(self) -> None:
         self.channel.close()
@@ -273,6 +274,7 @@ class Failure:
     reason: str = ""
     metadata: dict[str, str] | None = None
     fields: tuple[str, ...] = ()
+    retry_seconds: float | None = None
 
 
 @contextmanager
@@ -291,12 +293,14 @@ def failing() -> Iterator[Failure]:
 def _add_details(failure: Failure, error: grpc.RpcError) -> None:
     status = from_call(error)
     for detail in status.details if status else ():
-        info, request = ErrorInfo(), BadRequest()
+        info, request, retry = ErrorInfo(), BadRequest(), RetryInfo()
         if detail.Unpack(info):
             assert info.domain == "jobworker"
             failure.reason, failure.metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(request):
             failure.fields = tuple(violation.field for violation in request.field_violations)
+        elif detail.Unpack(retry):
+            failure.retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
 
 
 def wait_until(condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:

@@ -285,7 +285,7 @@ class Job:
             yield from batch
 
     def output_batches(self, **options: Unpack[OutputOptions]) -> Iterator[list[Chunk]]:
-        """As :meth:`output`, but all that is there at once, at most 1 MiB of data a batch."""
+        """As :meth:`output`, but all that is there at once, by default at most 1 MiB of data a batch."""
         with self._core.reader(self.id, **options) as reader:
             while batch := until(self._core, self.id, reader.next_batch, Change.OUTPUT):
                 yield batch

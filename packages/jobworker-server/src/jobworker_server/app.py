@@ -7,6 +7,7 @@ import logging
 import signal
 
 from jobworker_lib import aio
+from jobworker_lib.host import descriptors
 from jobworker_server.config import Settings
 from jobworker_server.policy import PolicyInForce
 from jobworker_server.server import Server
@@ -22,6 +23,7 @@ async def serve(settings: Settings) -> None:
         ServerError: the server can't be started.
         StateDirectoryError: the state directory can't be used.
     """
+    descriptors.take_most()
     tls = MutualTls(settings.files)
     policy = PolicyInForce(settings.policy)
     stopping = asyncio.Event()
@@ -36,7 +38,7 @@ async def serve(settings: Settings) -> None:
             hidden_paths=settings.hidden_paths,
             cgroup=settings.cgroup,
         ) as engine,
-        Server(engine, tls, settings.listen, limits=settings.limits, policy=policy) as server,
+        Server(engine, tls, settings.listen, limits=settings.limits, policy=policy, quotas=settings.quotas) as server,
     ):
         loop.add_signal_handler(signal.SIGHUP, server.reload)
         _log.info("listening on %s", server.address)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -35,6 +35,8 @@ class Call:
     access: Access
     rules: Rules
     """Bounds on the jobs that are started."""
+    sendable_bytes: Callable[[], int]
+    """How much output to send at once."""
     lifetime: Lifetime
     unfinished: set[asyncio.Task[object]]
     """What runs to its end although its caller may be gone."""

@@ -11,12 +11,13 @@ import yaml
 
 from jobworker_lib.queue.bounds import WHEN_FULL, Bounds, WhenFull
 from jobworker_lib.store.retention import Retention
-from jobworker_server import limit_setting, retention_setting
+from jobworker_server import limit_setting, quota_setting, retention_setting
 from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address
 from jobworker_server.nearest import nearest
+from jobworker_server.quotas import Quotas
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ _KEYS = {
 
 _SECTIONS: Mapping[str, Callable[[object], object]] = {
     "limits": limit_setting.limit_policy,
+    "quotas": quota_setting.quotas,
 }
 """Settings that only the file can say, by their keys: each reads what stands there. Raises ConfigError."""
 
@@ -67,6 +69,8 @@ class Settings:
     """Which ended jobs are kept."""
     limits: LimitPolicy = field(default_factory=LimitPolicy)
     """What jobs may use."""
+    quotas: Quotas = field(default_factory=Quotas)
+    """What one client may ask."""
     cgroup: str | None = None
     """The cgroup below which jobs get theirs; None: the engine finds one."""
     policy: Path | None = None
@@ -116,6 +120,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
         ),
         retention=retention_setting.retention(*(_retained(layers, name) for name in retention_setting.NAMES)),
         limits=_section(layers, "limits", LimitPolicy()),
+        quotas=_section(layers, "quotas", Quotas()),
         cgroup=_cgroup(layers),
         policy=_path(layers, "policy"),
         hidden_paths=tuple({_hidden_path(layers, name): None for name in _FILES_OF_CERTS}),

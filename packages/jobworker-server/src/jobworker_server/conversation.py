@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from jobworker_server.decoding import decoded
 from jobworker_server.lifetime import Lifetime
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -18,15 +19,18 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 class Conversation(Generic[RequestT, ResponseT]):
     """Takes requests one by one, when they are asked for, and sends responses, which may be done from several tasks."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], lifetime: Lifetime) -> None:
+    def __init__(
+        self, context: grpc.aio.ServicerContext[Any, Any], request: type[RequestT], lifetime: Lifetime
+    ) -> None:
         self._context = context
+        self._request = request
         self._lifetime = lifetime
         self._sending = asyncio.Lock()
 
     async def receive(self) -> RequestT | None:
-        """The next request; None: the client sends no more."""
-        request = await self._context.read()
-        return None if request is grpc.aio.EOF else request
+        """The next request; None: the client sends no more. InvalidRequestError where it can't be read."""
+        data = await self._context.read()
+        return None if data is grpc.aio.EOF else decoded(self._request, data)
 
     async def send(self, response: ResponseT) -> None:
         """Send a response; waits for a client that is slow to take it."""

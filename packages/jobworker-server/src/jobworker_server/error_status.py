@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo  # type: ignore[import-untyped]  # googleapis-common-protos has no types
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # googleapis-common-protos has no types
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # googleapis-common-protos has no types
 from grpc_status.rpc_status import to_status  # type: ignore[import-untyped]  # grpcio-status has no types
 
@@ -41,6 +42,7 @@ _CALL_CODES: dict[type[errors.CallError], grpc.StatusCode] = {
     errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.InvalidRequestError: _INVALID_ARGUMENT,
+    errors.QuotaError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ShutdownError: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -96,7 +98,7 @@ def internal_status(error_id: str) -> grpc.Status:
 
 
 def _status(code: grpc.StatusCode, reason: str, error: Exception, **metadata: str) -> grpc.Status:
-    details = [_error_info(reason, error, metadata), *_field_violations(error)]
+    details = [_error_info(reason, error, metadata), *_field_violations(error), *_retry_info(error)]
     number: int = code.value[0]
     status: grpc.Status = to_status(Status(code=number, message=_bounded(str(error)), details=map(_packed, details)))
     return status
@@ -116,6 +118,13 @@ def _field_violations(error: Exception) -> Iterator[BadRequest]:
     if isinstance(error, InvalidArgumentError | errors.InvalidRequestError):
         violation = BadRequest.FieldViolation(field=_bounded(error.field), description=_bounded(error.problem))
         yield BadRequest(field_violations=[violation])
+
+
+def _retry_info(error: Exception) -> Iterator[RetryInfo]:
+    if isinstance(error, errors.QuotaError):
+        info = RetryInfo()
+        info.retry_delay.FromMilliseconds(math.ceil(error.retry_seconds * 1000))
+        yield info
 
 
 def _packed(detail: Message) -> Any:

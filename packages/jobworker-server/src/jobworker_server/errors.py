@@ -11,6 +11,7 @@
     ├── UnauthenticatedError
     ├── PermissionDeniedError
     ├── InvalidRequestError
+    ├── QuotaError
     └── ShutdownError
 
 ``error_status.py`` tells how a ``CallError``, or an error of the engine, is answered.
@@ -67,6 +68,14 @@ class InvalidRequestError(CallError):
         super().__init__("INVALID_ARGUMENT", f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class QuotaError(CallError):
+    """The caller asks for more than one client may; in ``retry_seconds`` it may be answered."""
+
+    def __init__(self, reason: str, message: str, retry_seconds: float) -> None:
+        super().__init__(reason, message)
+        self.retry_seconds = retry_seconds
 
 
 class ShutdownError(CallError):

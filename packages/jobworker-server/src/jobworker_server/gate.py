@@ -1,5 +1,7 @@
 """What every call passes: identity, policy and the answer to errors, for unary and streaming RPCs alike.
 
+Requests come as bytes, which are read here, when the caller is known, so that strangers can't have anything parsed.
+
 An RPC is served only as a :class:`Unary`, :class:`Stream` or :class:`Duplex`, none of which can be made without its
 operation.
 """
@@ -24,12 +26,14 @@ from jobworker_server import identity, shown
 from jobworker_server.access import Access
 from jobworker_server.call import Call
 from jobworker_server.conversation import Conversation
+from jobworker_server.decoding import decoded
 from jobworker_server.error_status import internal_status, status_of
 from jobworker_server.errors import PermissionDeniedError, UnauthenticatedError
 from jobworker_server.identity import Identity
 from jobworker_server.lifetime import Lifetime, Lifetimes
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import Operation, PolicyInForce
+from jobworker_server.quotas import Accounts, Quotas
 from jobworker_server.shown import Shown
 from jobworker_server.trust import Trust
 
@@ -50,12 +54,18 @@ class Gate:
     """
 
     def __init__(
-        self, engine: aio.Engine, policy: PolicyInForce, limits: LimitPolicy, trust: Callable[[], Trust]
+        self,
+        engine: aio.Engine,
+        policy: PolicyInForce,
+        limits: LimitPolicy,
+        quotas: Quotas,
+        trust: Callable[[], Trust],
     ) -> None:
         self._engine = engine
         self._trust = trust
         self._policy = policy
         self._limits = limits
+        self._accounts = Accounts(quotas)
         self._lifetimes = Lifetimes()
         self.unfinished: set[asyncio.Task[object]] = set()
 
@@ -78,22 +88,25 @@ class Gate:
             caller = identity.identify(presented.certificate)
             async with self._lifetimes.of(caller) as lifetime:
                 lifetime.require(require_trusted)
-                call = self._permitted(caller, operation, lifetime)
-                lifetime.require(call.require_still_allowed)
-                yield call
+                async with self._accounts.call_of(caller.owner) as sendable_bytes:
+                    call = self._permitted(caller, operation, lifetime, sendable_bytes)
+                    lifetime.require(call.require_still_allowed)
+                    yield call
         except Exception as error:  # noqa: BLE001  whatever it is, the client is answered, and a fault of ours logged
             await _refuse(context, operation, error)
 
     def _require_trusted(self, presented: Shown) -> None:
         self._trust().require_trusted(presented, datetime.now(UTC))
 
-    def _permitted(self, caller: Identity, operation: Operation, lifetime: Lifetime) -> Call:
+    def _permitted(
+        self, caller: Identity, operation: Operation, lifetime: Lifetime, sendable_bytes: Callable[[], int]
+    ) -> Call:
         """The call, where the policy allows it. Nothing is waited for, so it is all of one policy."""
         access = Access(self._policy, caller)
         scope = access.scope(operation)
         rules = self._policy.current.rules(caller.role, caller.owner)
         rules = replace(rules, limits=self._limits.and_(rules.limits))
-        return Call(self._engine, caller, scope, access, rules, lifetime, self.unfinished)
+        return Call(self._engine, caller, scope, access, rules, sendable_bytes, lifetime, self.unfinished)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +120,11 @@ class Unary(Generic[RequestT, ResponseT]):
     def handler(self, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
         """What gRPC calls, behind the gate."""
 
-        async def call(request: RequestT, context: Context) -> ResponseT:
+        async def call(data: bytes, context: Context) -> ResponseT:
             async with gate.admit(self.operation, context) as admitted:
-                return await self.answer(admitted, request)
+                return await self.answer(admitted, decoded(self.request, data))
 
-        return grpc.unary_unary_rpc_method_handler(
-            call, request_deserializer=self.request.FromString, response_serializer=_serialize
-        )
+        return grpc.unary_unary_rpc_method_handler(call, response_serializer=_serialize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +138,9 @@ class Stream(Generic[RequestT, ResponseT]):
     def handler(self, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
         """What gRPC calls, behind the gate."""
 
-        async def call(request: RequestT, context: Context) -> None:
+        async def call(data: bytes, context: Context) -> None:
             async with gate.admit(self.operation, context) as admitted:
+                request = decoded(self.request, data)
                 await context.send_initial_metadata(_ACCEPTED)  # at once, though there may be nothing to send for long
 
                 async def send(response: ResponseT) -> None:
@@ -138,9 +150,7 @@ class Stream(Generic[RequestT, ResponseT]):
 
                 await self.answer(admitted, request, send)
 
-        return grpc.unary_stream_rpc_method_handler(
-            call, request_deserializer=self.request.FromString, response_serializer=_serialize
-        )
+        return grpc.unary_stream_rpc_method_handler(call, response_serializer=_serialize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +168,9 @@ class Duplex(Generic[RequestT, ResponseT]):
         async def call(_requests: object, context: Context) -> None:
             async with gate.admit(self.operation, context) as admitted:
                 await context.send_initial_metadata(_ACCEPTED)
-                await self.answer(admitted, Conversation(context, admitted.lifetime))
+                await self.answer(admitted, Conversation(context, self.request, admitted.lifetime))
 
-        return grpc.stream_stream_rpc_method_handler(
-            call, request_deserializer=self.request.FromString, response_serializer=_serialize
-        )
+        return grpc.stream_stream_rpc_method_handler(call, response_serializer=_serialize)
 
 
 Rpc = Unary[Any, Any] | Stream[Any, Any] | Duplex[Any, Any]

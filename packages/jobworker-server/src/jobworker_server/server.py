@@ -10,36 +10,27 @@ from typing import Self
 import grpc
 
 from jobworker_lib import aio
-from jobworker_server import service
+from jobworker_server import service, transport
 from jobworker_server.errors import ListenError
 from jobworker_server.expiry import Expiry
 from jobworker_server.gate import Gate
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address, free_addresses
 from jobworker_server.policy import PolicyInForce
+from jobworker_server.quotas import Quotas
 from jobworker_server.reloading import Reloading
 from jobworker_server.tls import MutualTls
 
 _GRACE = 2.0
 """Seconds that a stopping server gives its clients to take the end of their calls."""
 
-_OPTIONS = [
-    ("grpc.so_reuseport", 0),  # a port that another server has must be refused, not shared
-    # A client that follows a silent job pings, to learn that this host is gone: at most so often, or it is hung up on.
-    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
-    # And a client whose host is gone is let go in two minutes. One that was only frozen has a minute to answer.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 60_000),
-    ("grpc.http2.ping_timeout_ms", 60_000),
-    ("grpc.http2.max_pings_without_data", 0),
-]
-
 
 class Server:
     """Serves an engine's jobs. As a context manager it takes calls within the block.
 
     The engine is the caller's: it is not closed with the server, and jobs run on. ``limits`` tells what jobs may use
-    that clients start, and ``policy`` who may do what, by default the built-in roles.
+    that clients start, ``policy`` who may do what, by default the built-in roles, and ``quotas`` what one client may
+    ask.
     """
 
     def __init__(
@@ -50,9 +41,11 @@ class Server:
         *,
         limits: LimitPolicy | None = None,
         policy: PolicyInForce | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         policy = policy or PolicyInForce()
-        self._gate = Gate(engine, policy, limits or LimitPolicy(), lambda: tls.trust)
+        self._quotas = quotas or Quotas()
+        self._gate = Gate(engine, policy, limits or LimitPolicy(), self._quotas, lambda: tls.trust)
         self._tls = tls
         self._reloading = Reloading((*tls.reloadables, *policy.reloadables), self._after_loading)
         self._expiry = Expiry(tls.expiring, self._next_expiry, self._gate.recheck)
@@ -64,9 +57,9 @@ class Server:
         Raises:
             ListenError: the address can't be listened on.
         """
-        self._grpc = grpc.aio.server(options=_OPTIONS)
-        service.add_to(self._grpc, self._gate)
         addresses = free_addresses(self._listen)
+        self._grpc = grpc.aio.server(options=transport.options(self._quotas, len(addresses)))
+        service.add_to(self._grpc, self._gate)
         for address in addresses:
             try:
                 self._grpc.add_secure_port(str(address), self._tls.server_credentials())

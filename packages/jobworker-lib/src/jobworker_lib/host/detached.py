@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from jobworker_lib.host import descriptors
 from jobworker_lib.job.directory import FILE_MODE
 
 LOG = "engine.log"
@@ -45,7 +46,9 @@ def spawn(module: str, state_dir: Path, *, stdin: int) -> None:
     log = os.open(state_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
     try:
         command = module_command(module, str(state_dir))
-        status = subprocess.call(command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=log, env={})
+        status = subprocess.call(
+            command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=log, env=descriptors.environment()
+        )
     finally:
         os.close(log)
     if status != 0:
@@ -64,6 +67,7 @@ def detach() -> int:
     os.close(null)
     os.chdir("/")
     os.umask(0o022)
+    descriptors.give_back()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in signal.valid_signals():
         if signal.getsignal(number) is signal.SIG_IGN and number not in _IGNORED_BY_PYTHON:

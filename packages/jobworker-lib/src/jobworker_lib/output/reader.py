@@ -86,7 +86,7 @@ class OutputReader:
         return segment is None or self._pass_unwanted(segment) is not None
 
     def next_batch(self) -> list[Chunk] | None:
-        """All chunks that are there, at most 1 MiB of data; None: nothing yet; an empty list: the end."""
+        """All chunks that are there, at most a batch of data; None: nothing yet; an empty list: the end."""
         if chunks := self._read_chunks():
             return chunks
         if not self._selection.follow or self._offset >= self._end:
@@ -185,7 +185,8 @@ class OutputReader:
     def _cut(self, records: list[Record]) -> list[Chunk]:
         """Read the records' bytes, up to the size of a batch, as chunks; and go on by so much."""
         start = max(self._offset, records[0].offset)
-        end = min(records[-1].end, start + _BATCH_BYTES, self._end)
+        limit = self._selection.batch_bytes
+        end = min(records[-1].end, start + (limit() if limit else _BATCH_BYTES), self._end)
         if not self._segment or start >= end:
             self._offset = self._end
             return []

@@ -10,6 +10,7 @@ from jobworker_lib.job.timestamps import ns_from_utc
 from jobworker_lib.output.format import STREAMS, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
 
@@ -29,6 +30,8 @@ class OutputOptions(TypedDict, total=False):
     with what comes from then on. A last line without a newline is one. Not together with ``offset`` or ``since``."""
     end: int | None
     """Where to end: before the byte at this offset."""
+    batch_bytes: Callable[[], int] | None
+    """Tells before each batch how many bytes of data it may have at most; None: 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class Selection:
     since: datetime | None = None
     tail: int | None = None
     end: int | None = None
+    batch_bytes: Callable[[], int] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't be used.

@@ -23,7 +23,7 @@ async def _attach(call: Call, conversation: _Conversation) -> None:
     if start is None:
         return
     job = await _job(call, start)
-    async with await job.attach(watch_only=not start.input, **_beginning(start)) as attachment:
+    async with await job.attach(watch_only=not start.input, **_part(call, start)) as attachment:
         await conversation.send(AttachResponse(job=call.told(await job.status(usage=False))))
         if start.input:
             call.log("joined", job.id)
@@ -51,8 +51,9 @@ async def _job(call: Call, start: AttachStart) -> aio.Job:
     return await writing.job(start.job_id) if start.input else job
 
 
-def _beginning(start: AttachStart) -> OutputOptions:
-    return {"tail": start.tail_lines} if start.HasField("tail_lines") else {"offset": start.offset}
+def _part(call: Call, start: AttachStart) -> OutputOptions:
+    beginning: OutputOptions = {"tail": start.tail_lines} if start.HasField("tail_lines") else {"offset": start.offset}
+    return {**beginning, "batch_bytes": call.sendable_bytes}
 
 
 async def _send_output(call: Call, attachment: aio.Attachment, conversation: _Conversation) -> None:

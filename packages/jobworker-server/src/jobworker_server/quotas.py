@@ -1,0 +1,127 @@
+"""What one client may ask of the server, so that there is enough left for the others.
+
+A client is an owner: two certificates of one owner share what it may do. Who calls more often than may be is slowed
+down first, which a program in a loop never notices, and refused only where its calls would wait for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from jobworker_server.errors import QuotaError
+
+_LONGEST_WAIT_SECONDS = 1.0
+"""A call that would have to wait longer for its turn is refused."""
+_SENT_AT_ONCE = 16 << 20
+"""Bytes that all calls of a client may be sending at once: unread, it stays in memory, several times."""
+_MOST_OF_A_CALL = 1 << 20
+_LEAST_OF_A_CALL = 64 << 10
+_STREAM_RETRY_SECONDS = 1.0
+_MOST_CLIENTS = 10_000
+"""Of so many it is known how often they called; those that are forgotten may begin anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """What clients may ask; docs/security.md tells why by default so much."""
+
+    calls_per_second: float | None = 500.0
+    """Calls of one client, on average; None: no bound."""
+    burst: int = 1000
+    """Calls that it may make at once where it made few before."""
+    streams: int | None = 256
+    """Calls of one client that may be open at once, such as followers and waits; None: no bound."""
+    message_bytes: int = 4 << 20
+    """The largest message that a client may send."""
+    connections: int = 4096
+    """Connections that may be open at once, of all clients together, where there are twice as many descriptors."""
+    handshake_seconds: float = 10.0
+    """How long a client may take to open a connection."""
+    idle_seconds: float | None = 600.0
+    """How long a connection may be open without a call; None: for ever."""
+
+
+class _Client:
+    """What one client has done; tokens are a bucket that fills at the rate, and may be in debt to those who wait."""
+
+    __slots__ = ("open", "seen", "tokens")
+
+    def __init__(self, tokens: float, now: float) -> None:
+        self.open = 0
+        self.tokens = tokens
+        self.seen = now
+
+
+class Accounts:
+    """What clients of one server have asked of it, within bounded memory."""
+
+    def __init__(self, quotas: Quotas, now: Callable[[], float] = time.monotonic) -> None:
+        self._quotas = quotas
+        self._now = now
+        self._clients: OrderedDict[str, _Client] = OrderedDict()
+        """By owner, the one who called last at the end."""
+
+    @asynccontextmanager
+    async def call_of(self, owner: str) -> AsyncIterator[Callable[[], int]]:
+        """Bounds a call: it begins when it is its turn. What is given tells how much it may send at once, in bytes.
+
+        Raises:
+            QuotaError: its turn is too far away, or the client has too many calls open.
+        """
+        client = self._client(owner)
+        wait = self._wait(client)
+        if self._quotas.streams is not None and client.open >= self._quotas.streams:
+            raise QuotaError(
+                "TOO_MANY_STREAMS",
+                f"{client.open} calls of {owner} are open, which is the most that this server allows; end some",
+                _STREAM_RETRY_SECONDS,
+            )
+        client.open += 1
+        try:
+            if wait:
+                await asyncio.sleep(wait)
+            yield lambda: _share(client)
+        finally:
+            client.open -= 1
+
+    def _client(self, owner: str) -> _Client:
+        client = self._clients.get(owner)
+        if client is None:
+            client = self._clients[owner] = _Client(self._quotas.burst, self._now())
+            self._forget()
+        self._clients.move_to_end(owner)
+        return client
+
+    def _forget(self) -> None:
+        """Those who called longest ago, but not those who have calls open."""
+        if len(self._clients) > _MOST_CLIENTS:
+            oldest = next((owner for owner, client in self._clients.items() if not client.open), None)
+            if oldest is not None:
+                del self._clients[oldest]
+
+    def _wait(self, client: _Client) -> float:
+        """How long the client has to wait for its turn, which it takes by this."""
+        rate = self._quotas.calls_per_second
+        if rate is None:
+            return 0.0
+        now = self._now()
+        client.tokens = min(float(self._quotas.burst), client.tokens + (now - client.seen) * rate)
+        client.seen = now
+        wait = max(0.0, (1.0 - client.tokens) / rate)
+        if wait > _LONGEST_WAIT_SECONDS:
+            raise QuotaError(
+                "RATE_LIMITED",
+                f"too many calls: this server takes {rate:g} a second of one client; try again in a moment",
+                wait,
+            )
+        client.tokens -= 1.0
+        return wait
+
+
+def _share(client: _Client) -> int:
+    return max(_LEAST_OF_A_CALL, min(_SENT_AT_ONCE // max(1, client.open), _MOST_OF_A_CALL))
