@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from jobworker_lib.cgroup import files
+from jobworker_lib.cgroup import files, populated
 from jobworker_lib.errors import LimitNotEnforceableError
 from jobworker_lib.host import tree
 from jobworker_lib.job.start_errors import CGROUP_STEP
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from jobworker_lib.shim.enter import Step
 
 _REMOVAL_SECONDS = 5.0
+_ROUND_SECONDS = 0.1
+"""After which what has not died is killed again."""
 _PAUSE_SECONDS = 0.01
+"""Between looks at a cgroup that tells nobody when it is empty."""
 
 
 class Setting(NamedTuple):
@@ -91,6 +94,11 @@ class Group(ABC):
         """A descriptor that can be read when memory is short, where the kernel doesn't kill the whole job by itself."""
         return None
 
+    @property
+    @abstractmethod
+    def unified(self) -> str | None:
+        """Its directory in the hierarchy of version 2, where there is one."""
+
     @abstractmethod
     def _kill(self, processes: Callable[[], list[int]]) -> None:
         """SIGKILL to all that are in it."""
@@ -115,9 +123,24 @@ class Group(ABC):
             while not _is_removed(directory):
                 if time.monotonic() > give_up_at:
                     return False
-                self.kill()
-                time.sleep(_PAUSE_SECONDS)
+                self._end_all()
         return True
+
+    def _end_all(self) -> None:
+        """Kill what is in it, and return when that has come to its end, or after a while."""
+        self.kill()
+        told = self.unified is not None and populated.wait(self.unified, _ROUND_SECONDS)
+        if not told or self.processes():
+            kill_all(self.processes)  # a job of root may have left the hierarchy through which the others were killed
+            time.sleep(_PAUSE_SECONDS)
+
+    def _kill_frozen(self, directory: str, file: str, states: tuple[str, str]) -> None:
+        """SIGKILL to each while all are frozen, so that none can fork: the states are written to a file for that."""
+        files.write(directory, file, states[0])
+        try:
+            kill_all(self.processes)
+        finally:
+            files.write(directory, file, states[1])
 
 
 def _is_removed(directory: str) -> bool:
@@ -148,5 +171,5 @@ def join_step(directories: Iterable[str], opened: ExitStack) -> Step:
 
 
 def kill_all(processes: Callable[[], list[int]]) -> None:
-    """SIGKILL to each, where the kernel has nothing better."""
+    """SIGKILL to each, where the kernel has nothing better: what forks meanwhile may escape."""
     tree.kill(processes)

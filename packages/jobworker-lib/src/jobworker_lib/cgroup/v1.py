@@ -31,6 +31,11 @@ class GroupV1(Group):
 
     version = 1
 
+    @property
+    def unified(self) -> str | None:
+        """See :attr:`Group.unified`."""
+        return self.directories.get(UNIFIED)
+
     def settings(self, limits: Limits, cwd: str) -> list[Setting]:
         """See :meth:`Group.settings`."""
         found = []
@@ -93,12 +98,8 @@ class GroupV1(Group):
     def _kill(self, processes: Callable[[], list[int]]) -> None:
         if self._has(UNIFIED, "cgroup.kill"):
             files.write(self._of(UNIFIED), "cgroup.kill", "1")
-        elif self._has("freezer", "freezer.state"):  # what is frozen can't fork, and dies when it thaws
-            files.write(self._of("freezer"), "freezer.state", "FROZEN")
-            try:
-                kill_all(processes)
-            finally:
-                files.write(self._of("freezer"), "freezer.state", "THAWED")
+        elif self._has("freezer", "freezer.state"):  # what is frozen dies when it thaws
+            self._kill_frozen(self._of("freezer"), "freezer.state", ("FROZEN", "THAWED"))
         else:
             kill_all(processes)
 

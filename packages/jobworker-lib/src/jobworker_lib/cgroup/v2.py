@@ -35,6 +35,11 @@ class GroupV2(Group):
         """Where it is."""
         return next(iter(self.directories.values()))
 
+    @property
+    def unified(self) -> str:
+        """See :attr:`Group.unified`."""
+        return self.directory
+
     def settings(self, limits: Limits, cwd: str) -> list[Setting]:
         """See :meth:`Group.settings`."""
         found = []
@@ -90,6 +95,8 @@ class GroupV2(Group):
     def _kill(self, processes: Callable[[], list[int]]) -> None:
         if self._has("cgroup.kill"):
             files.write(self.directory, "cgroup.kill", "1")
+        elif self._has("cgroup.freeze"):  # before Linux 5.14; since 5.2
+            self._kill_frozen(self.directory, "cgroup.freeze", ("1", "0"))
         else:
             kill_all(processes)
 
