@@ -18,7 +18,6 @@ from jobworker_lib.shim.accounting import Accounting
 from jobworker_lib.shim.capture import Capture
 from jobworker_lib.shim.ending import DEFAULT_GRACE_SECONDS, Ending, Outcome
 from jobworker_lib.shim.interaction import Interaction
-from jobworker_lib.shim.out_of_memory import OutOfMemory
 from jobworker_lib.shim.spawn import Spawned
 from jobworker_lib.shim.victims import Victim, name_of_killed
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from jobworker_lib.output.writer import OutputWriter
     from jobworker_lib.shim.attempts import Attempts
     from jobworker_lib.shim.control import Control
+    from jobworker_lib.shim.out_of_memory import OutOfMemory
     from jobworker_lib.shim.signals import SignalPipe
 
 _KILL_AGAIN_SECONDS = 0.05
@@ -46,11 +46,12 @@ class JobLoop:
         signals: SignalPipe,
         attempts: Attempts,
         output_truncated: Callable[[], None],
-        group: Group | None = None,
+        group: Group | None,
+        memory: OutOfMemory,
     ) -> None:
         self._group = group
         self._accounting = Accounting(group, self._job_processes)
-        self._memory = OutOfMemory(group)
+        self._memory = memory
         self._process = process
         self._spec = spec
         self._writer = writer
@@ -78,7 +79,6 @@ class JobLoop:
             self._attempts.end(self._ending.outcome)
             self._until(self._pause_is_over)
             self._finish_attempt()
-        self._memory.close()
         written = self._writer
         return replace(
             self._ending.record(),

@@ -22,6 +22,7 @@ from jobworker_lib.output.writer import OutputWriter
 from jobworker_lib.shim.attempts import Attempts
 from jobworker_lib.shim.control import Control
 from jobworker_lib.shim.loop import JobLoop
+from jobworker_lib.shim.out_of_memory import OutOfMemory
 from jobworker_lib.shim.spawn import Spawned
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
             if not spec.new_privileges:
                 calls.set_no_new_privileges()  # for good: from now on this shim is given such jobs alone
             group = _make_group(directory, spec, undo)
+            memory = OutOfMemory(group)  # before there is a job that could run out of it
+            undo.callback(memory.close)
             process = Spawned(spec, spec.terminal, group)
         except (OSError, LimitNotEnforceableError) as error:
             directory.give_back(STARTED)
@@ -79,7 +82,7 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
         def output_truncated() -> None:
             _tell(directory, spec, EventType.OUTPUT_TRUNCATED, time.time_ns(), None)
 
-        ended = JobLoop(process, spec, writer, control, signals, attempts, output_truncated, group).run()
+        ended = JobLoop(process, spec, writer, control, signals, attempts, output_truncated, group, memory).run()
         return replace(ended, started_ns=record.started_ns, timeout=directory.timeout_of(spec)), True
 
 
