@@ -1,4 +1,4 @@
-"""Runs all scenarios in the guest, one after the other, and leaves what became of each in a file."""
+"""Runs scenarios in the guest, one after the other, and leaves what became of each in a file."""
 
 from __future__ import annotations
 
@@ -6,79 +6,104 @@ import json
 import os
 import subprocess
 import sys
-import time
-import traceback
-from collections.abc import Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from jobworker_lib import Engine
-from limits import hiding
-from limits.guest.boot import DISK
-from limits.scenarios import EVERYWHERE, IN_VERSION_2, WITHOUT_KERNEL_LOG, Machine, Scenario
+from jobworker_lib import Engine, LimitNotEnforceableError, Limits
+from limits import disks, memory, processes, processors
+from limits.guest.boot import DISK, OTHER_DISK, SWAP
+from limits.runner import Order, Told, become, run, run_here
+from limits.scenarios import EVERYWHERE, IN_VERSION_2, WITH_SWAP, WITHOUT_KERNEL_LOG
 from limits.table import COLUMNS, EXAMINED, USER, examined, examined_without_root
+from limits.tools import Machine, Scenario
 
-DELEGATED = "without_root_in_a_delegated_cgroup"
+IN_VERSION_1: tuple[Scenario, ...] = (
+    processes.is_in_its_cgroup_before_it_is_executed,
+    memory.too_much_memory_is_told_as_such,
+    *WITH_SWAP,
+    processes.forks_are_refused,
+    disks.reads_are_slowed_down,
+    processes.nothing_is_left_of_a_job_whose_shim_is_killed,
+)
+"""The host may be one that has version 1, and runs the rest then; it has no swap, and no test gives it any."""
+DELEGATED: tuple[Scenario, ...] = (
+    processes.is_in_its_cgroup_before_it_is_executed,
+    memory.too_much_memory_is_told_as_such,
+    *WITHOUT_KERNEL_LOG,
+    *WITH_SWAP,
+    processors.processor_time_is_bounded,
+    processors.weights_share_a_processor,
+    processes.forks_are_refused,
+    disks.reads_are_slowed_down,
+    disks.operations_of_reading_are_slowed_down,
+    *IN_VERSION_2,
+    processes.files_of_each_process_are_bounded,
+    processes.nothing_is_left_of_a_job_whose_shim_is_killed,
+)
+WITHOUT_CLONE3: tuple[Scenario, ...] = (
+    processes.is_in_its_cgroup_before_it_is_executed,
+    memory.memory_of_a_child_ends_the_whole_job,
+)
 REFUSED = "without_root_and_delegation"
-_WITHOUT_ROOT = """
-import os, sys
-from jobworker_lib import Engine, LimitNotEnforceableError, Limits, Reason
-from limits import scenarios
-if sys.argv[2]:
-    with open(f"/sys/fs/cgroup/{sys.argv[2]}/cgroup.procs", "w") as file:
-        file.write("0")
-os.setgroups([])
-os.setresgid(65534, 65534, 65534)
-os.setresuid(65534, 65534, 65534)
-machine = scenarios.Machine(version=2, disk="", scratch=None)
-with Engine(sys.argv[1]) as engine:
-    if sys.argv[2]:
-        scenarios.is_in_its_cgroup_before_it_is_executed(engine, machine)
-        scenarios.too_much_memory_is_told_as_such(engine, machine)
-        scenarios.the_killed_is_named_without_the_kernels_log(engine, machine)
-        scenarios.forks_are_refused(engine, machine)
-    else:
-        try:
-            engine.run(["true"], limits=Limits(pids=10))
-        except LimitNotEnforceableError as error:
-            print(error)
-            assert "Delegate=yes" in str(error), error
-        else:
-            raise AssertionError("it was not refused")
-"""
+
+
+def names(version: int) -> list[str]:
+    """What is told of all that runs in a guest with cgroups of a version."""
+    if version == 1:
+        return [scenario.__name__ for scenario in IN_VERSION_1]
+    return [
+        *(scenario.__name__ for scenario in (*EVERYWHERE, *IN_VERSION_2, *WITH_SWAP)),
+        *(f"{scenario.__name__}, kernel_log hidden" for scenario in WITHOUT_KERNEL_LOG),
+        *(f"{scenario.__name__}, clone3 hidden" for scenario in WITHOUT_CLONE3),
+        *(f"{scenario.__name__}, delegated" for scenario in DELEGATED),
+        REFUSED,
+    ]
 
 
 def main() -> None:
-    """Do so; the argument is the file to leave it in."""
-    machine = Machine(version=2, disk=DISK, scratch=DISK)
-    told: dict[str, dict[str, Any]] = {}
+    """Do so; the arguments are the version and the file to leave it in."""
+    version, results = int(sys.argv[1]), Path(sys.argv[2])
+    told: Told = {}
 
-    def run(name: str, scenario: Scenario, engine: Engine) -> None:
-        begin, failure = time.monotonic(), ""
-        try:
-            scenario(engine, machine)
-        except Exception:  # noqa: BLE001 - whatever it is, it is told, and the others follow
-            failure = traceback.format_exc()
-        told[name] = {"failure": failure, "seconds": time.monotonic() - begin}
-        Path(sys.argv[1]).write_text(json.dumps(told))
+    def note(found: Told, suffix: str = "") -> None:
+        told.update({f"{name}{suffix}": result for name, result in found.items()})
+        results.write_text(json.dumps(told))
 
+    machine = Machine(version=version, disk=DISK, scratch=DISK)
+    subprocess.run(["mkswap", SWAP], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["swapon", SWAP], check=True)
     with Engine("/tmp/state") as engine:  # the guest's own
-        for scenario in (*EVERYWHERE, *IN_VERSION_2):
-            run(scenario.__name__, scenario, engine)
-        run(WITHOUT_KERNEL_LOG[0].__name__, lambda *_: _hiding("kernel_log", WITHOUT_KERNEL_LOG), engine)
-        Path("/proc/sys/kernel/dmesg_restrict").write_text("1")  # as it is on many hosts
-        run(DELEGATED, lambda *_: _without_root("delegated"), engine)
-        run(REFUSED, lambda *_: _without_root(""), engine)
-    _delegate("examined")
-    into = "open('/sys/fs/cgroup/examined/cgroup.procs', 'w').write('0')\n"
-    found = (examined(), examined_without_root(into), examined_without_root())
-    told[EXAMINED] = dict(zip(COLUMNS, found, strict=False))
-    Path(sys.argv[1]).write_text(json.dumps(told))
+        for scenario in IN_VERSION_1 if version == 1 else (*EVERYWHERE, *IN_VERSION_2, *WITH_SWAP):
+            note(run_here([scenario], engine, machine))
+    if version == 2:
+        _vary(note)
+        _delegate("examined")
+        into = "open('/sys/fs/cgroup/examined/cgroup.procs', 'w').write('0')\n"
+        found = (examined(), examined_without_root(into), examined_without_root())
+        told[EXAMINED] = dict(zip(COLUMNS, found, strict=False))
+        results.write_text(json.dumps(told))
 
 
-def _hiding(hidden: str, chosen: Iterable[Scenario]) -> None:
-    """Run scenarios on a host that lacks something."""
-    hiding.run([hidden], f"/tmp/state-{hidden}", DISK, [scenario.__name__ for scenario in chosen])
+def _vary(note: Callable[..., None]) -> None:
+    """The same on other hosts, and as another user."""
+    for what, chosen in (("kernel_log", WITHOUT_KERNEL_LOG), ("clone3", WITHOUT_CLONE3)):
+        note(run(replace(_order(what, chosen, 0), hidden=(what,))), f", {what} hidden")
+    Path("/proc/sys/kernel/dmesg_restrict").write_text("1")  # as it is on many hosts
+    _delegate("delegated")
+    # A disk of its own: what is written to a file may count for the cgroup that has written to it before.
+    os.chown(OTHER_DISK, USER, USER)
+    order = replace(_order("delegated", DELEGATED, USER), cgroup="delegated", disk=OTHER_DISK, scratch=OTHER_DISK)
+    note(run(order), ", delegated")
+    note({REFUSED: {"failure": _not_refused()}})
+
+
+def _order(name: str, chosen: tuple[Scenario, ...], user: int) -> Order:
+    state_dir = f"/tmp/state-{name}"  # the guest's own
+    os.mkdir(state_dir)
+    os.chown(state_dir, user, user)
+    names = tuple(scenario.__name__ for scenario in chosen)
+    return Order(scenarios=names, state_dir=state_dir, disk=DISK, scratch=DISK, user=user or None)
 
 
 def _delegate(cgroup: str) -> None:
@@ -89,16 +114,19 @@ def _delegate(cgroup: str) -> None:
         os.chown(os.path.join(directory, name), USER, USER)
 
 
-def _without_root(cgroup: str) -> None:
-    state = f"/tmp/state-{cgroup}"  # the guest's own
-    os.mkdir(state)
-    os.chown(state, USER, USER)
-    if cgroup:
-        _delegate(cgroup)
-    done = subprocess.run(
-        [sys.executable, "-c", _WITHOUT_ROOT, state, cgroup], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def _not_refused() -> str:
+    """What is wrong where a user without privileges, in a cgroup of others, gets a limit; nothing where it doesn't."""
+    child = os.fork()  # no engine is open here
+    if child == 0:
+        become(USER)
+        try:
+            with Engine("/tmp/state-refused") as engine:
+                engine.run(["true"], limits=Limits(pids=10))
+        except LimitNotEnforceableError as error:
+            os._exit("Delegate=yes" not in str(error))
+        os._exit(2)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return {0: "", 1: "the message does not say what would help"}.get(status, "it was not refused")
 
 
 if __name__ == "__main__":

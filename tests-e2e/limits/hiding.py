@@ -1,22 +1,14 @@
-"""Runs scenarios on a host that lacks something: ``python -m limits.hiding WHAT,... STATE_DIR DISK SCENARIO ...``.
-
-What is hidden is so for the library as it would be on such a host, which has no switches for it.
-"""
+"""Hides something that a host has, as it would be on one that lacks it: the library has no switches for that."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
-from jobworker_lib import Engine
-from jobworker_lib.cgroup import clone, hierarchies, place
+from jobworker_lib.cgroup import clone, hierarchies
 from jobworker_lib.isolation import bpf, calls
-from limits import scenarios
-from limits.scenarios import Machine
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _MS_BIND = 0x1000
@@ -66,32 +58,17 @@ _HIDING: dict[str, Callable[[], None]] = {
 }
 
 
-def run(hidden: Iterable[str], state_dir: str, disk: str, names: Iterable[str]) -> None:
-    """Run scenarios so, in a process of its own; what fails is told with all that it printed."""
-    command = [sys.executable, "-m", "limits.hiding", ",".join(hidden), state_dir, disk, *names]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def main() -> None:
-    """Hide, and run the scenarios."""
-    hidden, state_dir, disk, *names = sys.argv[1:]
+def hide(what: Collection[str]) -> None:
+    """Hide things from this process, and from all that it executes."""
+    if not what:
+        return
     calls.unshare(calls.CLONE_NEWNS)
     calls.make_private()
-    for what in filter(None, hidden.split(",")):
-        _HIDING[what]()
-    machine = Machine(version=place.find().version, disk=disk, scratch=None)
-    with Engine(state_dir) as engine:
-        for name in names:
-            getattr(scenarios, name)(engine, machine)
+    for name in what:
+        _HIDING[name]()
 
 
 def _check(result: int) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-
-
-if __name__ == "__main__":
-    main()

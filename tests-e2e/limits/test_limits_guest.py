@@ -1,4 +1,4 @@
-"""In a guest that has version 2 of cgroups; it is booted once, for all of them, whoever asks first."""
+"""In guests that have one version of cgroups; each is booted once, for all of its scenarios, by who asks first."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pytest
 
 from jobworker_lib.cgroup import place
 from limits.guest import boot
-from limits.guest_main import DELEGATED, REFUSED
-from limits.scenarios import EVERYWHERE, IN_VERSION_2, WITHOUT_KERNEL_LOG
+from limits.guest_main import names
+from limits.runner import Told
 from limits.table import COLUMNS, EXAMINED, examined, examined_without_root, table
 
-NAMES = (*(scenario.__name__ for scenario in (*EVERYWHERE, *IN_VERSION_2, *WITHOUT_KERNEL_LOG)), DELEGATED, REFUSED)
 SECONDS = 600.0
 
 pytestmark = [
@@ -35,36 +35,54 @@ _ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def told(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, dict[str, Any]]:
-    """What became of each scenario. Several processes may run these tests."""
+def told_by(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[Literal[1, 2]], Told]:
+    """What became of each scenario in the guest of a version. Several processes may run these tests."""
     base = tmp_path_factory.getbasetemp()
-    shared = (base if worker_id == "master" else base.parent) / "guest"
-    shared.mkdir(exist_ok=True)
-    results = shared / "results.json"
-    with open(shared / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not results.exists():
-            paths = [_ROOT / "tests-e2e", _ROOT / "packages" / "jobworker-lib" / "src"]
-            boot.run(
-                [sys.executable, "-m", "limits.guest_main", f"{boot.SHARED}/results.json"],
-                shared,
-                environment={"PYTHONPATH": ":".join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"},
-                keep=[_ROOT, Path(sys.base_prefix)],
-                seconds=SECONDS,
-            )
-    found: dict[str, dict[str, Any]] = json.loads(results.read_text())
-    return found
+
+    def told(version: Literal[1, 2]) -> Told:
+        shared = (base if worker_id == "master" else base.parent) / f"guest-{version}"
+        shared.mkdir(exist_ok=True)
+        results = shared / "results.json"
+        with open(shared / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not results.exists():
+                _boot(version, shared)
+        found: Told = json.loads(results.read_text())
+        return found
+
+    return told
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_in_the_guest(name: str, told: dict[str, dict[str, Any]]) -> None:
+def _boot(version: Literal[1, 2], shared: Path) -> None:
+    paths = [_ROOT / "tests-e2e", _ROOT / "packages" / "jobworker-lib" / "src"]
+    boot.run(
+        [sys.executable, "-m", "limits.guest_main", str(version), f"{boot.SHARED}/results.json"],
+        shared,
+        cgroups=version,
+        environment={"PYTHONPATH": ":".join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"},
+        keep=[_ROOT, Path(sys.base_prefix)],
+        seconds=SECONDS,
+    )
+
+
+@pytest.mark.parametrize("name", names(2))
+def test_in_the_guest_of_version_2(name: str, told_by: Callable[[Literal[1, 2]], Told]) -> None:
+    _assert_well(name, told_by(2))
+
+
+@pytest.mark.parametrize("name", names(1))
+def test_in_the_guest_of_version_1(name: str, told_by: Callable[[Literal[1, 2]], Told]) -> None:
+    _assert_well(name, told_by(1))
+
+
+def _assert_well(name: str, told: Told) -> None:
     assert name in told, "the guest did not come so far"
     assert not told[name]["failure"], told[name]["failure"]
 
 
-def test_the_table_of_the_documentation_is_what_was_found(told: dict[str, dict[str, Any]]) -> None:
+def test_the_table_of_the_documentation_is_what_was_found(told_by: Callable[[Literal[1, 2]], Told]) -> None:
     if place.find().version != 1:
         pytest.skip("the table has columns of version 1, and the cgroups of this host are of version 2")
     here = dict(zip(COLUMNS[3:], (examined(), examined_without_root()), strict=True))
-    found = table({**told[EXAMINED], **here})
+    found = table({**told_by(2)[EXAMINED], **here})
     assert found in (_ROOT / "docs" / "limits.md").read_text(), f"docs/limits.md is to have this table:\n\n{found}\n"

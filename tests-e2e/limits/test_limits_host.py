@@ -10,8 +10,18 @@ import pytest
 
 from jobworker_lib import Engine
 from jobworker_lib.cgroup import place
-from limits import hiding, scenarios
-from limits.scenarios import EVERYWHERE, MIB, Machine, Scenario
+from limits import disks, memory, processes, processors, scenarios
+from limits.runner import Order, run
+from limits.scenarios import EVERYWHERE
+from limits.tools import MIB, Machine, Scenario
+
+LACKING = (
+    ("kernel_log", memory.the_killed_is_named_without_the_kernels_log),
+    ("unified", processes.nothing_is_left_of_a_job_whose_shim_is_killed),
+    ("unified", processes.a_fork_bomb_and_a_memory_hog_leave_others_alone),
+    ("unified freezer", processes.nothing_is_left_of_a_job_whose_shim_is_killed),
+    ("unified freezer", processes.a_fork_bomb_and_a_memory_hog_leave_others_alone),
+)
 
 
 @pytest.fixture
@@ -39,15 +49,18 @@ def test_on_this_host(scenario: Scenario, engine: Engine, machine: Machine) -> N
     scenario(engine, machine)
 
 
-def test_without_the_kernels_log(machine: Machine, tmp_path: Path) -> None:
-    hiding.run(["kernel_log"], str(tmp_path / "state"), machine.disk, ["the_killed_is_named_without_the_kernels_log"])
+@pytest.mark.parametrize(("hidden", "scenario"), LACKING, ids=lambda value: value if isinstance(value, str) else None)
+def test_on_a_host_that_lacks_something(hidden: str, scenario: Scenario, machine: Machine, tmp_path: Path) -> None:
+    name = scenario.__name__
+    order = Order(scenarios=(name,), state_dir=str(tmp_path / "state"), disk=machine.disk, hidden=tuple(hidden.split()))
+    told = run(order)
+    assert not told[name]["failure"], told[name]["failure"]
 
 
 def test_no_scenario_is_forgotten() -> None:
-    named = {name for name, value in vars(scenarios).items() if callable(value) and "engine" in _arguments(value)}
-    assert {
-        scenario.__name__ for scenario in (*EVERYWHERE, *scenarios.IN_VERSION_2, *scenarios.WITHOUT_KERNEL_LOG)
-    } == {name for name in named if not name.startswith("_")}
+    modules = (disks, memory, processes, processors)
+    found = {name for module in modules for name, value in vars(module).items() if "engine" in _arguments(value)}
+    assert scenarios.ALL.keys() == {name for name in found if not name.startswith("_")}
 
 
 def _arguments(value: object) -> tuple[str, ...]:

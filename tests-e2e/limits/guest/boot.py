@@ -9,11 +9,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 KERNEL = "linux.uml"
 SHARED = "/mnt/shared"
 """Where the guest finds the directory that it shares with the host, the only one that both can write to."""
 DISK = "/dev/ubda"
+SWAP = "/dev/ubdb"
+OTHER_DISK = "/dev/ubdc"
+_DISKS = ("ubd0", "ubd1", "ubd2")
 _DISK_BYTES = 64 << 20
 _MEMORY = "384M"
 _INIT = Path(__file__).with_name("init.py")
@@ -23,19 +27,28 @@ class GuestError(Exception):
     """The guest did not come to its end; the message ends with what it printed."""
 
 
-def run(command: list[str], shared: Path, *, environment: dict[str, str], keep: list[Path], seconds: float) -> int:
-    """Run a command as root in a guest of its own: its exit status.
+def run(
+    command: list[str],
+    shared: Path,
+    *,
+    cgroups: Literal[1, 2],
+    environment: dict[str, str],
+    keep: list[Path],
+    seconds: float,
+) -> int:
+    """Run a command as root in a guest of its own, which has cgroups of one version: its exit status.
 
     ``keep`` are directories of the host that every user of the guest is to see, although they are below such as the
     guest has of its own (``/tmp``), or as only root may pass.
     """
-    order = {"command": command, "environment": environment, "keep": [str(path) for path in keep]}
+    order = {"command": command, "environment": environment, "keep": [str(path) for path in keep], "cgroups": cgroups}
     (shared / "order.json").write_text(json.dumps(order))
     # Its memory is a file that it maps and executes, and that belongs in memory.
     scratch = Path(tempfile.mkdtemp(prefix="jobworker-guest-", dir="/dev/shm"))  # a fresh directory in it
     try:
-        with open(scratch / "disk", "wb") as disk:
-            disk.truncate(_DISK_BYTES)
+        for name in _DISKS:
+            with open(scratch / name, "wb") as disk:
+                disk.truncate(_DISK_BYTES)
         with open(shared / "console", "wb") as console:
             _boot(shared, scratch, console.fileno(), seconds)
     finally:
@@ -51,7 +64,8 @@ def _boot(shared: Path, scratch: Path, console: int, seconds: float) -> None:
     kernel = [
         *(KERNEL, f"mem={_MEMORY}", "quiet", "loglevel=3", "panic=-1", "noreboot"),
         *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"),
-        *(f"ubd0={scratch / 'disk'}", f"uml_dir={scratch}", "con=null", "con0=null,fd:1"),
+        *(f"{name}={scratch / name}" for name in _DISKS),
+        *(f"uml_dir={scratch}", "con=null", "con0=null,fd:1"),
         *(f"jobworker.shared={shared}", f"init={sys.executable}", "--", str(_INIT)),
     ]
     # It dies with us and with unshare, in a PID namespace with its helper processes. It can't be the first process of

@@ -14,6 +14,8 @@ SHARED = "/mnt/shared"
 _MS_BIND = 0x1000
 _POWER_OFF = 0x4321FEDC
 _OWN_DIRECTORIES = ("/tmp", "/run", "/var/tmp", "/dev/shm")  # they are mounted here
+_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "freezer")
+"""Of version 1; without a hierarchy of version 2 beside them."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -28,13 +30,13 @@ def main() -> int:
     """Do all of it but the end: the command's exit status."""
     mount("proc", "proc", "/proc")  # until now it was the host's
     mount("sysfs", "sysfs", "/sys")
-    mount("cgroup2", "cgroup2", "/sys/fs/cgroup")
     mount("tmpfs", "tmpfs", "/mnt")
     os.mkdir(SHARED)
     words = Path("/proc/cmdline").read_text().split()
     shared = next(word.partition("=")[2] for word in words if word.startswith("jobworker.shared="))
     mount("hostfs", "none", SHARED, shared)
     order = json.loads(Path(SHARED, "order.json").read_text())
+    _mount_cgroups(order["cgroups"])
     kept = [(path, os.open(path, os.O_PATH)) for path in order["keep"]]
     for directory in (*_OWN_DIRECTORIES, *_closed_to_others(order["keep"])):
         os.makedirs(directory, exist_ok=True)
@@ -50,6 +52,16 @@ def main() -> int:
         pid, status = os.wait()  # orphans too
         if pid == command.pid:
             return os.waitstatus_to_exitcode(status)
+
+
+def _mount_cgroups(version: int) -> None:
+    if version == 2:
+        mount("cgroup2", "cgroup2", "/sys/fs/cgroup")
+        return
+    mount("tmpfs", "tmpfs", "/sys/fs/cgroup")
+    for controller in _CONTROLLERS:
+        os.mkdir(f"/sys/fs/cgroup/{controller}")
+        mount("cgroup", "cgroup", f"/sys/fs/cgroup/{controller}", controller)
 
 
 def _closed_to_others(paths: list[str]) -> list[str]:
