@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -98,10 +98,17 @@ class Authority:
         *extensions: x509.ExtensionType,
         valid: timedelta = timedelta(days=1),
         valid_from: timedelta = timedelta(hours=-1),
+        organizations: Sequence[str] = (),
+        key: ec.EllipticCurvePrivateKey | None = None,
     ) -> Pair:
         """A certificate with these common names and extensions, valid until ``valid`` from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names])
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name(
+            [
+                *(x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names),
+                *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organizations),
+            ]
+        )
         builder = self._builder(subject, key.public_key(), self.ca.key, valid, valid_from=valid_from)
         for extension in extensions:
             builder = builder.add_extension(extension, critical=False)

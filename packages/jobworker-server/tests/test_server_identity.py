@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jobworker_server.errors import UnauthenticatedError
-from jobworker_server.identity import Identity, decode_utf8_string, identify
+from jobworker_server.identity import Identification, Identity, IdentitySettings
+from jobworker_server.identity.role_extension import decode_utf8_string
 from jobworker_server.shown import over_tls
 from server_testing import Authority, Pair, role_extension, utf8_string
 
@@ -20,7 +22,7 @@ from server_testing import Authority, Pair, role_extension, utf8_string
 def identity_of(*pems: bytes, version: bytes = b"TLSv1.3") -> Identity:
     shown = over_tls({"ssl_tls_version": [version], "x509_pem_cert": list(pems)})
     shown.require_valid(datetime.now(UTC))
-    return identify(shown.certificate)
+    return Identification().identify(shown.certificate)
 
 
 def refusal_of(*pems: bytes, version: bytes = b"TLSv1.3") -> str:
@@ -105,9 +107,112 @@ def test_a_certificate_without_a_name_is_refused(authority: Authority) -> None:
     assert refusal_of(authority.issue([], role_extension(utf8_string("full"))).cert_pem) == "NO_NAME"
 
 
-@pytest.mark.parametrize("names", [["ann", "bob"], ["an\nn"], [" ann"], ["ann\x1b[2J"], [" "]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["ann", "bob"],
+        ["an\nn"],
+        [" ann"],
+        ["ann\x1b[2J"],
+        [" "],
+        ["spiffe://a/b"],
+        ["SHA256:00"],
+        ["sha256:" + 32 * "0"],
+    ],
+)
 def test_a_name_that_is_not_one_plain_text_is_refused(authority: Authority, names: list[str]) -> None:
     assert refusal_of(authority.issue(names, role_extension(utf8_string("full"))).cert_pem) == "BAD_NAME"
+
+
+def with_uris(authority: Authority, *uris: str, names: tuple[str, ...] = ("ann",)) -> bytes:
+    """A certificate with these URIs, and an address beside them, as alternative names."""
+    san = x509.SubjectAlternativeName([*map(x509.UniformResourceIdentifier, uris), x509.DNSName("ann.example.org")])
+    return authority.issue(list(names), role_extension(utf8_string("user")), san).cert_pem
+
+
+@pytest.mark.parametrize("names", [(), ("ann",), ("ann", "bob")])
+def test_a_spiffe_id_is_the_name(authority: Authority, names: tuple[str, ...]) -> None:
+    identity = identity_of(with_uris(authority, "spiffe://example.org/team/ann", names=names))
+    assert (identity.name, identity.owner) == ("spiffe://example.org/team/ann", "spiffe://example.org/team/ann")
+
+
+@pytest.mark.parametrize("uris", [(), ("https://example.org/ann",), ("https://example.org", "urn:spiffe:x")])
+def test_other_uris_are_no_names(authority: Authority, uris: tuple[str, ...]) -> None:
+    assert identity_of(with_uris(authority, *uris)).name == "ann"
+
+
+@pytest.mark.parametrize(
+    "uris",
+    [
+        ("spiffe://example.org/a", "spiffe://example.org/b"),
+        ("https://example.org/a", "spiffe://example.org/a"),
+        ("spiffe://example.org",),
+        ("spiffe://example.org/",),
+        ("spiffe:///a",),
+        ("spiffe://EXAMPLE.org/a",),
+        ("SPIFFE://example.org/a",),
+        ("spiffe://example.org/a/../b",),
+        ("spiffe://example.org/./b",),
+        ("spiffe://example.org//b",),
+        ("spiffe://example.org/a/",),
+        ("spiffe://ann@example.org/a",),
+        ("spiffe://example.org:1/a",),
+        ("spiffe://example.org/a?b",),
+        ("spiffe://example.org/a%2fb",),
+        ("spiffe://example.org/a\nb",),
+        ("spiffe://example.org/" + 256 * "a",),
+    ],
+)
+def test_a_spiffe_id_that_is_not_one_plain_id_is_refused(authority: Authority, uris: tuple[str, ...]) -> None:
+    assert refusal_of(with_uris(authority, *uris)) == "BAD_NAME"
+
+
+def test_an_owner_may_be_a_public_key_whoever_certifies_it(authority: Authority) -> None:
+    by_key = Identification(IdentitySettings(owner="publicKey"))
+    pair = authority.client("ann", "user")
+    other = Authority("another CA").issue(["bob"], role_extension(utf8_string("full")), key=pair.key)
+    found = [by_key.identify(certificate) for certificate in (pair.certificate, other.certificate)]
+    public = pair.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert [identity.owner for identity in found] == ["sha256:" + hashlib.sha256(public).hexdigest()] * 2
+    assert [identity.name for identity in found] == ["ann", "bob"]
+    assert by_key.identify(authority.client("ann", "user").certificate).owner != found[0].owner
+
+
+BY_ORGANIZATION = Identification(IdentitySettings(role_sources=("organization",)))
+EITHER = Identification(IdentitySettings(role_sources=("organization", "extension")))
+
+
+def of_organizations(authority: Authority, *organizations: str, role: str | None = None) -> x509.Certificate:
+    extensions = [] if role is None else [role_extension(utf8_string(role))]
+    return authority.issue(["ann"], *extensions, organizations=organizations).certificate
+
+
+def test_a_role_may_be_the_organization(authority: Authority) -> None:
+    identity = BY_ORGANIZATION.identify(of_organizations(authority, "admin", role="readonly"))
+    assert (identity.role, identity.role_source) == ("admin", "organization")
+
+
+def test_the_first_source_that_says_anything_decides(authority: Authority) -> None:
+    assert EITHER.identify(of_organizations(authority, "user", role="full")).role == "user"
+    from_extension = EITHER.identify(of_organizations(authority, role="full"))
+    assert (from_extension.role, from_extension.role_source) == ("full", "extension")
+
+
+@pytest.mark.parametrize("organizations", [("user", "full"), ("full", "full"), (" full",), ("fu\nll",)])
+def test_a_source_that_says_something_unusable_refuses(authority: Authority, organizations: tuple[str, ...]) -> None:
+    for identification in (BY_ORGANIZATION, EITHER):
+        with pytest.raises(UnauthenticatedError) as caught:
+            identification.identify(of_organizations(authority, *organizations, role="readonly"))
+        assert caught.value.reason == "BAD_ROLE"
+
+
+def test_a_source_that_is_not_configured_says_nothing(authority: Authority) -> None:
+    with pytest.raises(UnauthenticatedError) as caught:
+        BY_ORGANIZATION.identify(of_organizations(authority, role="full"))
+    assert caught.value.reason == "NO_ROLE"
+    with pytest.raises(UnauthenticatedError) as caught:
+        Identification().identify(of_organizations(authority, "full"))
+    assert caught.value.reason == "NO_ROLE"
 
 
 def test_an_expired_certificate_is_refused(authority: Authority) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobworker_server.errors import CallError, PermissionDeniedError, ShutdownError, UnauthenticatedError
-from jobworker_server.identity import Identity, identify
+from jobworker_server.identity import Identification, Identity
 from jobworker_server.lifetime import Lifetimes
 from server_testing import TIMEOUT, Authority
 
@@ -31,7 +31,7 @@ class Rule:
 
 @pytest.fixture
 def caller(authority: Authority) -> Identity:
-    return identify(authority.client("ann", "full").certificate)
+    return Identification().identify(authority.client("ann", "full").certificate)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:

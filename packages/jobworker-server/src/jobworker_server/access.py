@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobworker_server.errors import PermissionDeniedError
 from jobworker_server.identity import Identity
-from jobworker_server.policy import Operation, PolicyInForce, Scope
+from jobworker_server.policy import Operation, Policy, PolicyInForce, Scope
 
 
 class Access:
@@ -18,9 +18,13 @@ class Access:
         """The jobs that it is about, of whomever."""
         self._reaches_all = False
 
-    def scope(self, operation: Operation) -> Scope:
-        """Whose jobs an operation may be done on. PermissionDeniedError where on nobody's."""
-        scope = self._policy.current.scope(self._caller.role, operation)
+    def scope(self, operation: Operation, policy: Policy | None = None) -> Scope:
+        """Whose jobs an operation may be done on, by default by the policy that holds now.
+
+        Raises:
+            PermissionDeniedError: on nobody's.
+        """
+        scope = (policy or self._policy.current).scope(self._caller.role, operation)
         self._scopes.setdefault(operation, scope)
         return scope
 

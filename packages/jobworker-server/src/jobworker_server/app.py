@@ -9,6 +9,7 @@ import signal
 from jobworker_lib import aio
 from jobworker_lib.host import descriptors
 from jobworker_server.config import Settings
+from jobworker_server.identity import Identification
 from jobworker_server.policy import PolicyInForce
 from jobworker_server.server import Server
 from jobworker_server.tls import MutualTls
@@ -26,6 +27,7 @@ async def serve(settings: Settings) -> None:
     descriptors.take_most()
     tls = MutualTls(settings.files)
     policy = PolicyInForce(settings.policy)
+    identification = Identification(settings.identity)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -38,7 +40,15 @@ async def serve(settings: Settings) -> None:
             hidden_paths=settings.hidden_paths,
             cgroup=settings.cgroup,
         ) as engine,
-        Server(engine, tls, settings.listen, limits=settings.limits, policy=policy, quotas=settings.quotas) as server,
+        Server(
+            engine,
+            tls,
+            settings.listen,
+            limits=settings.limits,
+            policy=policy,
+            identification=identification,
+            quotas=settings.quotas,
+        ) as server,
     ):
         loop.add_signal_handler(signal.SIGHUP, server.reload)
         _log.info("listening on %s", server.address)

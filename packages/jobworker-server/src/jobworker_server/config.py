@@ -11,9 +11,10 @@ import yaml
 
 from jobworker_lib.queue.bounds import WHEN_FULL, Bounds, WhenFull
 from jobworker_lib.store.retention import Retention
-from jobworker_server import limit_setting, quota_setting, retention_setting
+from jobworker_server import identity_setting, limit_setting, quota_setting, retention_setting
 from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
+from jobworker_server.identity import IdentitySettings
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address
 from jobworker_server.nearest import nearest
@@ -38,11 +39,13 @@ _KEYS = {
 }
 """The settings, by their keys in the configuration file."""
 
-_SECTIONS: Mapping[str, Callable[[object], object]] = {
-    "limits": limit_setting.limit_policy,
-    "quotas": quota_setting.quotas,
+_SECTIONS: Mapping[str, Callable[[object, Path], object]] = {
+    "limits": lambda value, _: limit_setting.limit_policy(value),
+    "quotas": lambda value, _: quota_setting.quotas(value),
+    "identity": identity_setting.identity_settings,
 }
-"""Settings that only the file can say, by their keys: each reads what stands there. Raises ConfigError."""
+"""Settings that only the file can say, by their keys: each reads what stands there, and paths in it are relative to
+the directory of the file. Raises ConfigError."""
 
 _ALL_KEYS = (*_KEYS, "retention", *_SECTIONS)
 _DEFAULTS = {"listen": "localhost:50051", "certs": "certs", "when_full": "queue"}
@@ -73,6 +76,8 @@ class Settings:
     """What one client may ask."""
     cgroup: str | None = None
     """The cgroup below which jobs get theirs; None: the engine finds one."""
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    """How callers are identified."""
     policy: Path | None = None
     """The policy file; None: the built-in roles."""
     hidden_paths: tuple[Path, ...] = ()
@@ -121,6 +126,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
         retention=retention_setting.retention(*(_retained(layers, name) for name in retention_setting.NAMES)),
         limits=_section(layers, "limits", LimitPolicy()),
         quotas=_section(layers, "quotas", Quotas()),
+        identity=_section(layers, "identity", IdentitySettings()),
         cgroup=_cgroup(layers),
         policy=_path(layers, "policy"),
         hidden_paths=tuple({_hidden_path(layers, name): None for name in _FILES_OF_CERTS}),
@@ -242,7 +248,7 @@ def _file_layer(path: Path) -> _Layer:
 
 def _section_of_file(path: Path, key: str, value: object) -> object:
     try:
-        return _SECTIONS[key](value)
+        return _SECTIONS[key](value, path.parent)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

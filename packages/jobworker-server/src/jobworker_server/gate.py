@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,14 +22,14 @@ import grpc
 from google.protobuf.message import Message
 
 from jobworker_lib import aio
-from jobworker_server import identity, shown
+from jobworker_server import shown
 from jobworker_server.access import Access
 from jobworker_server.call import Call
 from jobworker_server.conversation import Conversation
 from jobworker_server.decoding import decoded
 from jobworker_server.error_status import internal_status, status_of
 from jobworker_server.errors import PermissionDeniedError, UnauthenticatedError
-from jobworker_server.identity import Identity
+from jobworker_server.identity import Identification, Identity
 from jobworker_server.lifetime import Lifetime, Lifetimes
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import Operation, PolicyInForce
@@ -60,8 +60,10 @@ class Gate:
         limits: LimitPolicy,
         quotas: Quotas,
         trust: Callable[[], Trust],
+        identification: Identification,
     ) -> None:
         self._engine = engine
+        self._identification = identification
         self._trust = trust
         self._policy = policy
         self._limits = limits
@@ -85,9 +87,12 @@ class Gate:
             presented.require_valid(datetime.now(UTC))
             require_trusted = partial(self._require_trusted, presented)
             require_trusted()
-            caller = identity.identify(presented.certificate)
+            identify = partial(self._identification.identify, presented.certificate, _metadata(context))
+            caller = identify()
             async with self._lifetimes.of(caller) as lifetime:
                 lifetime.require(require_trusted)
+                if caller.token_valid_until is not None:
+                    lifetime.require(identify)  # its key may be taken away
                 async with self._accounts.call_of(caller.owner) as sendable_bytes:
                     call = self._permitted(caller, operation, lifetime, sendable_bytes)
                     lifetime.require(call.require_still_allowed)
@@ -101,10 +106,11 @@ class Gate:
     def _permitted(
         self, caller: Identity, operation: Operation, lifetime: Lifetime, sendable_bytes: Callable[[], int]
     ) -> Call:
-        """The call, where the policy allows it. Nothing is waited for, so it is all of one policy."""
+        """The call, where the policy allows it: all of one policy, though another may be loaded at any moment."""
+        policy = self._policy.current
         access = Access(self._policy, caller)
-        scope = access.scope(operation)
-        rules = self._policy.current.rules(caller.role, caller.owner)
+        scope = access.scope(operation, policy)
+        rules = policy.rules(caller.role, caller.owner)
         rules = replace(rules, limits=self._limits.and_(rules.limits))
         return Call(self._engine, caller, scope, access, rules, sendable_bytes, lifetime, self.unfinished)
 
@@ -178,6 +184,10 @@ Rpc = Unary[Any, Any] | Stream[Any, Any] | Duplex[Any, Any]
 
 def _serialize(message: Message) -> bytes:
     return message.SerializeToString()
+
+
+def _metadata(context: Context) -> Sequence[tuple[str, str | bytes]]:
+    return tuple(context.invocation_metadata() or ())
 
 
 async def _refuse(context: Context, operation: Operation, error: Exception) -> None:

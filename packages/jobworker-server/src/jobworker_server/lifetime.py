@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
-from jobworker_server import shown
 from jobworker_server.errors import CallError, ShutdownError
 from jobworker_server.identity import Identity
 
-Check = Callable[[], None]
+Check = Callable[[], object]
 """What a call is held against. Raises CallError where it may not be made, or not be made any more."""
 
 
@@ -86,7 +85,7 @@ class Lifetimes:
 
         Raises:
             ShutdownError: the server is stopping.
-            UnauthenticatedError: the certificate has expired.
+            UnauthenticatedError: the certificate, or the token, has expired.
             CallError: the call failed a check, see :meth:`Lifetime.require`.
         """
         if self._closed:
@@ -102,4 +101,4 @@ class Lifetimes:
         except TimeoutError:
             if not lifetime.timeout.expired():
                 raise
-            raise (lifetime.reason or shown.expired(caller.certificate)) from None
+            raise (lifetime.reason or caller.expired()) from None

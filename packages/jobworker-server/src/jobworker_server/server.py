@@ -14,6 +14,7 @@ from jobworker_server import service, transport
 from jobworker_server.errors import ListenError
 from jobworker_server.expiry import Expiry
 from jobworker_server.gate import Gate
+from jobworker_server.identity import Identification
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address, free_addresses
 from jobworker_server.policy import PolicyInForce
@@ -29,8 +30,8 @@ class Server:
     """Serves an engine's jobs. As a context manager it takes calls within the block.
 
     The engine is the caller's: it is not closed with the server, and jobs run on. ``limits`` tells what jobs may use
-    that clients start, ``policy`` who may do what, by default the built-in roles, and ``quotas`` what one client may
-    ask.
+    that clients start, ``policy`` who may do what, by default the built-in roles, ``identification`` who calls, and
+    ``quotas`` what one client may ask.
     """
 
     def __init__(
@@ -41,13 +42,17 @@ class Server:
         *,
         limits: LimitPolicy | None = None,
         policy: PolicyInForce | None = None,
+        identification: Identification | None = None,
         quotas: Quotas | None = None,
     ) -> None:
         policy = policy or PolicyInForce()
+        identification = identification or Identification()
         self._quotas = quotas or Quotas()
-        self._gate = Gate(engine, policy, limits or LimitPolicy(), self._quotas, lambda: tls.trust)
+        self._gate = Gate(engine, policy, limits or LimitPolicy(), self._quotas, lambda: tls.trust, identification)
         self._tls = tls
-        self._reloading = Reloading((*tls.reloadables, *policy.reloadables), self._after_loading)
+        self._reloading = Reloading(
+            (*tls.reloadables, *policy.reloadables, *identification.reloadables), self._after_loading
+        )
         self._expiry = Expiry(tls.expiring, self._next_expiry, self._gate.recheck)
         self._listen = listen
 
