@@ -35,6 +35,7 @@ class ScriptedService(WorkerServiceServicer):
         self.answers: dict[str, Answer] = {}
         self.requests: list[Any] = []
         self.tls_versions: set[bytes] = set()
+        self.authorizations: list[str | bytes] = []
 
     def Start(self, request: api.StartRequest, context: grpc.ServicerContext) -> Any:
         return self._answer("Start", request, context, lambda *_: api.StartResponse(job=self.jobs[0]))
@@ -79,6 +80,7 @@ class ScriptedService(WorkerServiceServicer):
 
     def _answer(self, name: str, request: Any, context: grpc.ServicerContext, default: Answer) -> Any:
         self.requests.append(request)
+        self.authorizations += [value for key, value in context.invocation_metadata() if key == "authorization"]
         self.tls_versions.update(cast("list[bytes]", context.auth_context()["ssl_tls_version"]))
         return self.answers.get(name, default)(request, context)
 

@@ -54,6 +54,15 @@ def test_a_directory_from_a_stronger_source_beats_files_from_a_weaker_one(enviro
     assert (one_file.cert.value, one_file.key.value) == ("/d/full.pem", "x.key")
 
 
+def test_a_token_file_is_only_had_where_it_is_named(tmp_path: Path, environ: dict[str, str]) -> None:
+    assert config.resolve({}, environ).token_file is None
+    path = write(tmp_path, "tokenFile: file.token")
+    assert config.resolve({}, environ).token_file == (str(path.parent / "file.token"), f"tokenFile in {path}")
+    environ |= {"JOBWORKER_TOKEN_FILE": "env.token"}
+    assert config.resolve({}, environ).token_file == ("env.token", "JOBWORKER_TOKEN_FILE")
+    assert config.resolve({"token_file": "a.token"}, environ).token_file == ("a.token", "--token-file")
+
+
 def test_an_empty_variable_counts_as_none(environ: dict[str, str]) -> None:
     assert config.resolve({}, environ | {"JOBWORKER_SERVER": ""}).server.value == "localhost:50051"
 
@@ -89,7 +98,7 @@ def test_an_only_context_needs_no_choice(tmp_path: Path, environ: dict[str, str]
         (
             "zebra: a",
             "unknown key 'zebra'",
-            "known keys: serverAddress, serverCA, clientCertificate, clientKey, contexts",
+            "known keys: serverAddress, serverCA, clientCertificate, clientKey, tokenFile, contexts",
         ),
         ("contexts: {a: {clientCert: x}}", "unknown key 'clientCert' in contexts.a", "did you mean clientCertificate?"),
         ("serverAddress: 5", "serverAddress must be a text", ""),

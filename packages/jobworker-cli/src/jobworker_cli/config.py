@@ -12,7 +12,7 @@ from jobworker_cli.address import Address
 from jobworker_cli.errors import ConfigurationError
 from jobworker_cli.setting import Setting
 
-NAMES = ("server", "certs", "name", "ca", "cert", "key", "timeout", "reconnect")
+NAMES = ("server", "certs", "name", "ca", "cert", "key", "token_file", "timeout", "reconnect")
 _FILE_CHOICES = ("config", "context")
 
 DEFAULTS = {"server": "localhost:50051", "certs": "./certs", "name": "full", "timeout": "10", "reconnect": "30"}
@@ -28,6 +28,8 @@ class Configuration:
     ca: Setting
     cert: Setting
     key: Setting
+    token_file: Setting | None
+    """Where a token is; None: none is sent."""
     timeout: Setting
     reconnect: Setting
 
@@ -58,6 +60,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], *, opti
         ca=_certificate_file(layers, "ca"),
         cert=_certificate_file(layers, "cert"),
         key=_certificate_file(layers, "key"),
+        token_file=_find(layers, "token_file"),
         timeout=_first(layers, "timeout"),
         reconnect=_first(layers, "reconnect"),
     )
@@ -84,7 +87,12 @@ def default_file(environ: Mapping[str, str]) -> Path:
 
 
 def _flags_layer(flags: Mapping[str, str | None], option: str) -> _Layer:
-    return {name: Setting(value, option.format(name)) for name, value in flags.items() if value is not None}
+    is_flag = option.startswith("-")
+    return {
+        name: Setting(value, option.format(name.replace("_", "-") if is_flag else name))
+        for name, value in flags.items()
+        if value is not None
+    }
 
 
 def _environment_layer(environ: Mapping[str, str]) -> _Layer:

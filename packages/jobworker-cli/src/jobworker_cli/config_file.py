@@ -1,6 +1,7 @@
 """The configuration file.
 
-It has ``serverAddress``, ``serverCA``, ``clientCertificate`` and ``clientKey``, flat or under named ``contexts``.
+It has ``serverAddress``, ``serverCA``, ``clientCertificate``, ``clientKey`` and ``tokenFile``, flat or under named
+``contexts``.
 
 ::
 
@@ -23,8 +24,14 @@ from pathlib import Path
 from jobworker_cli.errors import ConfigurationError
 from jobworker_cli.setting import Setting
 
-_SETTINGS = {"serverAddress": "server", "serverCA": "ca", "clientCertificate": "cert", "clientKey": "key"}
-_PATHS = ("ca", "cert", "key")
+_SETTINGS = {
+    "serverAddress": "server",
+    "serverCA": "ca",
+    "clientCertificate": "cert",
+    "clientKey": "key",
+    "tokenFile": "token_file",
+}
+_PATHS = ("ca", "cert", "key", "token_file")
 _CONTEXTS = "contexts"
 
 

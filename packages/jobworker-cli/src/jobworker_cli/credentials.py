@@ -1,7 +1,8 @@
-"""The certificate files that a client proves itself with."""
+"""The files that a client proves itself with: certificates, and a token where the server wants one."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,15 +14,20 @@ if TYPE_CHECKING:
 
 _HINT = "`jobworker-pki init` makes certificates; --certs DIR says where they are"
 _HINT_FOR_CLIENT = "`jobworker-pki issue --role ROLE --name {name}` makes one; --name NAME says whose to use"
+_TOKEN = re.compile(rb"[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]*){2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """PEM files: the CA that the server's certificate must come from, and the client's own certificate and key."""
+    """PEM files: the CA that the server's certificate must come from, and the client's own certificate and key.
+
+    ``token``, where it is given, is a file with the token that each call sends; it is read anew for each.
+    """
 
     ca: Path
     cert: Path
     key: Path
+    token: Path | None = None
 
     @classmethod
     def from_directory(cls, directory: str | os.PathLike[str], name: str = "full") -> Credentials:
@@ -38,6 +44,19 @@ class Credentials:
         ca = _read("ca", self.ca, _HINT)
         hint = _HINT_FOR_CLIENT.format(name=self.cert.stem)  # There is an authority to make it.
         return ca, _read("cert", self.cert, hint), _read("key", self.key, hint)
+
+    def read_token(self) -> str | None:
+        """The token that is in its file now; None: there is no such file to be read.
+
+        Raises:
+            CredentialsError: it can't be read, or holds no token.
+        """
+        if self.token is None:
+            return None
+        found = _read("token_file", self.token, "`jobworker-pki token` makes tokens").strip()
+        if not _TOKEN.fullmatch(found):
+            raise CredentialsError("token_file", self.token, "does not hold a token, and nothing else")
+        return found.decode()
 
 
 def _read(role: str, path: Path, hint: str) -> bytes:

@@ -54,7 +54,7 @@ class ConfigurationError(ClientError):
 
 
 class CredentialsError(ConfigurationError):
-    """A certificate or key can't be used; ``role`` is ``ca``, ``cert`` or ``key``, and ``path`` the file."""
+    """A file can't be used; ``role`` is ``ca``, ``cert``, ``key`` or ``token_file``, and ``path`` the file."""
 
     def __init__(self, role: str, path: Path, problem: str, hint: str = "") -> None:
         super().__init__(f"the {_FILES[role]} {path} {problem}", hint)
@@ -157,7 +157,7 @@ class ServerError(ClientError):
     """A fault of the server, or one that does not know this call."""
 
 
-_FILES = {"ca": "CA certificate", "cert": "client certificate", "key": "client key"}
+_FILES = {"ca": "CA certificate", "cert": "client certificate", "key": "client key", "token_file": "token file"}
 
 
 class StartLostError(ServerError):

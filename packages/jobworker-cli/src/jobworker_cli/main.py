@@ -84,6 +84,9 @@ def global_options(
     ca: Annotated[str | None, typer.Option(metavar="FILE", help="CA of the server's certificate.")] = None,
     cert: Annotated[str | None, typer.Option(metavar="FILE", help="Client certificate.")] = None,
     key: Annotated[str | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    token_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A token to send, for servers that take roles from tokens.")
+    ] = None,
     config: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Configuration. Default: $XDG_CONFIG_HOME/jobworker/config.yaml."),
@@ -117,7 +120,7 @@ def global_options(
     5 no answer from the server. run and wait exit as the job did.
     """
     context.obj = {
-        "server": server, "certs": certs, "name": name, "ca": ca, "cert": cert, "key": key,
+        "server": server, "certs": certs, "name": name, "ca": ca, "cert": cert, "key": key, "token_file": token_file,
         "config": config, "context": context_name, "timeout": timeout, "reconnect": reconnect,
     }  # fmt: skip
 

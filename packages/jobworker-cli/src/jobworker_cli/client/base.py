@@ -38,6 +38,8 @@ class Settings(TypedDict, total=False):
     ca: str | os.PathLike[str]
     cert: str | os.PathLike[str]
     key: str | os.PathLike[str]
+    token_file: str | os.PathLike[str]
+    """Where the token is that calls send, for servers that take roles from tokens."""
     timeout: float
     """Seconds, as ``Client`` has it."""
     reconnect: float
@@ -67,7 +69,7 @@ class BaseClient:
 
         Raises:
             InvalidRequestError: ``server`` is not an address.
-            CredentialsError: a certificate or key file can't be read.
+            CredentialsError: a certificate, key or token file can't be read.
             TlsVersionError: grpc was imported before this package.
         """
         try:
@@ -102,7 +104,10 @@ class BaseClient:
     def configured(cls, configuration: Configuration, *, tell: Tell = lambda _: None) -> Self:
         """A client of the server of a configuration that was read. ConfigurationError: a file can't be read."""
         credentials = Credentials(
-            *(Path(setting.value) for setting in (configuration.ca, configuration.cert, configuration.key))
+            ca=Path(configuration.ca.value),
+            cert=Path(configuration.cert.value),
+            key=Path(configuration.key.value),
+            token=Path(configuration.token_file.value) if configuration.token_file else None,
         )
         try:
             return cls(

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 
 from jobworker_cli import TLS_1_3_ONLY
-from jobworker_cli.errors import TlsVersionError
+from jobworker_cli.errors import CredentialsError, TlsVersionError
 
 if TYPE_CHECKING:
     from jobworker_cli.address import Address
@@ -68,7 +68,29 @@ def _channel_credentials(credentials: Credentials) -> grpc.ChannelCredentials:
     if not TLS_1_3_ONLY:
         raise TlsVersionError
     ca, cert, key = credentials.read()
-    return grpc.ssl_channel_credentials(ca, key, cert)
+    over_tls = grpc.ssl_channel_credentials(ca, key, cert)
+    if credentials.read_token() is None:
+        return over_tls
+    return grpc.composite_channel_credentials(over_tls, grpc.metadata_call_credentials(_TokenOfCall(credentials)))
+
+
+class _TokenOfCall(grpc.AuthMetadataPlugin):
+    """Gives each call the token that is in its file then."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def __call__(
+        self,
+        context: grpc.AuthMetadataContext,  # noqa: ARG002 - as gRPC calls it
+        callback: grpc.AuthMetadataPluginCallback,
+    ) -> None:
+        try:
+            token = self._credentials.read_token()
+        except CredentialsError as error:  # the call fails, and the diagnosis finds the file as it is
+            callback((), error)
+        else:
+            callback((("authorization", f"Bearer {token}"),), None)
 
 
 def _options(address: Address) -> tuple[tuple[str, object], ...]:

@@ -22,6 +22,7 @@ _TIMEOUT_SECONDS = 5.0
 def explain(address: Address, credentials: Credentials) -> ClientError | None:
     """Find out why there is no connection; None where there is nothing wrong any more."""
     try:
+        credentials.read_token()
         context = _context(credentials)
         with socket.create_connection(address, timeout=_TIMEOUT_SECONDS) as connection:
             return _shake_hands(context, connection, address, credentials)

@@ -54,6 +54,11 @@ _HINTS: dict[type[errors.ClientError], str] = {
     errors.NotAuthenticatedError: "`jobworker-pki show FILE` tells what a certificate says",
     errors.PermissionDeniedError: "another client certificate (--name or --cert) may have the role for it",
 }
+_HINTS_BY_REASON = {
+    "NO_TOKEN": "--token-file FILE, before the command's name, sends one; `jobworker-pki token` makes tokens",
+    "BAD_TOKEN": "`jobworker-pki token` makes one for your certificate",
+    "TOKEN_EXPIRED": "`jobworker-pki token` makes a new one",
+}
 
 
 def code_of(error: grpc.RpcError) -> grpc.StatusCode:
@@ -71,7 +76,7 @@ def from_rpc(error: grpc.RpcError) -> errors.ClientError:
         return errors.RefusedError("the request is larger than the server takes", "pass large data in a file")
     kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, errors.ServerError)
     message = "; ".join(violations) or _call(error).details() or f"the server answered {code.name}"
-    return kind(message, _HINTS.get(kind, ""))
+    return kind(message, _HINTS_BY_REASON.get(info.reason) or _HINTS.get(kind, ""))
 
 
 def is_no_answer(error: grpc.RpcError) -> bool:
