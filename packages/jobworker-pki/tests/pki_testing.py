@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import ssl
 import subprocess
@@ -68,3 +69,41 @@ def context(directory: Path, stem: str, purpose: ssl.Purpose) -> ssl.SSLContext:
 def contents(directory: Path) -> dict[str, bytes]:
     """Return every file of ``directory``, hidden ones too, so that any change can be seen."""
     return {path.name: path.read_bytes() for path in directory.iterdir()} if directory.exists() else {}
+
+
+_ON_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, sys.argv[1:])
+"""
+
+
+def pki_on_terminal(*arguments: str | Path, cwd: Path, answers: dict[str, str]) -> tuple[int, str]:
+    """Run ``jobworker-pki`` on a terminal of its own and type the answer to each question when it is asked.
+
+    Returns the exit status and what stood on the terminal.
+    """
+    ours, theirs = os.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _ON_TERMINAL, *command(*arguments)],
+            cwd=cwd, env=clean({}), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        )  # fmt: skip
+    finally:
+        os.close(theirs)
+    seen, waiting = "", dict(answers)
+    with process, open(ours, "r+b", buffering=0) as terminal:
+        while chunk := _read(terminal):
+            seen += chunk.decode()
+            terminal.writelines(
+                f"{waiting.pop(question)}\n".encode()
+                for question in [question for question in waiting if question in seen]
+            )
+        return process.wait(timeout=60), seen.replace("\r\n", "\n")
+
+
+def _read(terminal: io.FileIO) -> bytes:
+    try:
+        return terminal.read(4096) or b""
+    except OSError:  # EIO: nobody has the other end any more
+        return b""

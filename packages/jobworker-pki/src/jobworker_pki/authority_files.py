@@ -64,11 +64,12 @@ def load_trusted(directory: Path) -> list[x509.Certificate]:
 
 def load_intermediates(directory: Path) -> list[x509.Certificate]:
     """Return the certificates of the intermediate CAs that are there, the newest first. Raises AuthorityError."""
-    paths = [directory / f"{stem}.pem" for stem in (layout.INTERMEDIATE, layout.OLD_INTERMEDIATE)]
-    try:
-        return [read_certificate(path) for path in paths if os.path.lexists(path)]
-    except UnreadableCertificateError as error:
-        raise AuthorityError(str(error)) from error
+    return _load_those(directory, (layout.INTERMEDIATE, layout.OLD_INTERMEDIATE))
+
+
+def load_outgoing(directory: Path) -> list[x509.Certificate]:
+    """Return the certificates of the CAs that a rotation is about to drop. Raises AuthorityError."""
+    return _load_those(directory, (layout.OLD_CA, layout.OLD_INTERMEDIATE))
 
 
 def load_revoking(directory: Path, certificate: x509.Certificate, passphrase: Passphrase) -> PrivateKey | None:
@@ -92,6 +93,14 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     except (*MALFORMED, InvalidSignature):
         return False
     return True
+
+
+def _load_those(directory: Path, stems: tuple[str, ...]) -> list[x509.Certificate]:
+    paths = [directory / f"{stem}.pem" for stem in stems]
+    try:
+        return [read_certificate(path) for path in paths if os.path.lexists(path)]
+    except UnreadableCertificateError as error:
+        raise AuthorityError(str(error)) from error
 
 
 def _load_intermediate(directory: Path, stem: str, passphrase: Passphrase) -> Pair:

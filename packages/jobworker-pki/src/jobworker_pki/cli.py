@@ -15,11 +15,17 @@ import typer
 from cryptography.utils import CryptographyDeprecationWarning
 
 from jobworker_pki import __version__
+from jobworker_pki.commands.approve import approve
 from jobworker_pki.commands.crl import crl
 from jobworker_pki.commands.init import init
+from jobworker_pki.commands.install import install
 from jobworker_pki.commands.issue import issue
 from jobworker_pki.commands.list import list_
+from jobworker_pki.commands.reject import reject
+from jobworker_pki.commands.renew import renew
+from jobworker_pki.commands.request import request
 from jobworker_pki.commands.revoke import revoke
+from jobworker_pki.commands.rotate_ca import rotate_ca
 from jobworker_pki.commands.server import server
 from jobworker_pki.commands.show import show
 from jobworker_pki.commands.token import token
@@ -33,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (init, issue, server, show, revoke, crl, token):
+for command in (init, issue, server, show, request, approve, reject, install, renew, revoke, crl, rotate_ca, token):
     app.command()(command)
 app.command("list")(list_)
 

@@ -20,24 +20,33 @@ from jobworker_pki.reading import MALFORMED, read_certificate
 
 @dataclass(frozen=True)
 class Entry:
-    """A certificate of one of the directory's CAs."""
+    """A certificate of one of the directory's CAs.
+
+    ``renewed``: there is a newer one that says the same. ``outgoing``: its CA is about to be dropped.
+    """
 
     facts: Facts
     email: str | None
     revocation: Revocation | None
+    renewed: bool = False
+    outgoing: bool = False
 
     def state(self, now: datetime) -> str:
-        """Return ``revoked``, ``expired``, ``renewal due`` or ``valid``."""
+        """Return ``revoked``, ``expired``, ``renewed``, ``outgoing`` (a CA), ``renewal due`` or ``valid``."""
         if self.revocation is not None:
             return "revoked"
         if self.facts.until <= now:
             return "expired"
-        return "renewal due" if self.facts.renewal <= now else "valid"
+        if self.renewed:
+            return "renewed"
+        if self.outgoing and self.facts.kind == "authority":
+            return "outgoing"
+        return "renewal due" if self.outgoing or self.facts.renewal <= now else "valid"
 
     @property
     def is_accepted(self) -> bool:
         """Whether servers and clients accept it now."""
-        return self.state(issuing.now()) in {"valid", "renewal due"}
+        return self.state(issuing.now()) not in {"revoked", "expired"}
 
 
 class Inventory:
@@ -46,16 +55,21 @@ class Inventory:
     def __init__(self, directory: Path, ledger: Ledger) -> None:
         self.directory = directory
         self.ledger = ledger
-        roots = authority_files.load_trusted(directory)
-        self.authorities = [*roots, *authority_files.load_intermediates(directory)]
+        # A user's directory needs no CA.
+        roots = authority_files.load_trusted(directory) if (directory / f"{layout.CA}.pem").exists() else []
+        intermediates = authority_files.load_intermediates(directory)
+        self.authorities = [*roots, *intermediates]
+        self.outgoing = {crl.key_of(authority) for authority in authority_files.load_outgoing(directory)}
         self.lists = crl.read(directory)
         self._revocations = {(item.authority, item.serial): item for item in self._all_revocations()}
         known = {item.facts.fingerprint: item for item in ledger.issued}
-        found = {item.fingerprint: item for item in self._from_files() if item.fingerprint not in known}
-        everything = [*((item.facts, item.email) for item in known.values()), *((one, None) for one in found.values())]
+        found = [told for _, told in self.files() if told.fingerprint not in known]
         keys = {crl.key_of(authority) for authority in self.authorities}
-        entries = [self._entry(told, email) for told, email in everything if told.authority in keys]
-        self.entries = sorted(entries, key=lambda entry: entry.facts.begin)
+        everything = [*((item.facts, item.email) for item in known.values()), *((told, None) for told in found)]
+        everything = sorted(
+            ((told, email) for told, email in everything if told.authority in keys), key=lambda pair: pair[0].begin
+        )
+        self.entries = self._entries(everything)
 
     @classmethod
     def load(cls, directory: Path) -> Inventory:
@@ -103,8 +117,34 @@ class Inventory:
         key = crl.key_of(authority)
         return [item for item in self._revocations.values() if item.authority == key]
 
-    def _entry(self, told: Facts, email: str | None) -> Entry:
-        return Entry(told, email, self._revocations.get((told.authority, told.serial)))
+    def files(self) -> list[tuple[str, Facts]]:
+        """Return the certificates of these CAs that are in files, with the stems of the files' names."""
+        found = ((path.stem, self._from_file(path)) for path in sorted(self.directory.glob("*.pem")))
+        return [(stem, told) for stem, told in found if told is not None]
+
+    def email_of(self, certificate: x509.Certificate) -> str | None:
+        """Return the address that ``certificate`` was asked for from."""
+        serial = certificate.serial_number
+        return next((entry.email for entry in self.entries if entry.facts.serial == serial), None)
+
+    def _entries(self, told: list[tuple[Facts, str | None]]) -> list[Entry]:
+        """The entries, for what is ``told`` from the oldest to the newest."""
+        made: list[Entry] = []
+        seen: set[tuple[str, str, str | None]] = set()
+        for one, email in reversed(told):
+            identity = (one.kind, one.name, one.spiffe)
+            leaf = one.kind != "authority"
+            entry = Entry(
+                one,
+                email,
+                self._revocations.get((one.authority, one.serial)),
+                renewed=leaf and identity in seen,
+                outgoing=one.authority in self.outgoing,
+            )
+            made.append(entry)
+            if entry.is_accepted:
+                seen.add(identity)
+        return made[::-1]
 
     def _all_revocations(self) -> list[Revocation]:
         listed = [
@@ -116,11 +156,8 @@ class Inventory:
         ]
         return [*self.ledger.revoked, *listed]
 
-    def _from_files(self) -> list[Facts]:
-        return [told for path in sorted(self.directory.glob("*.pem")) if (told := self._from_file(path)) is not None]
-
     def _from_file(self, path: Path) -> Facts | None:
-        if path.stem in {layout.CA, layout.CRL} or not path.is_file():
+        if path.stem in {layout.CA, layout.OLD_CA, layout.CRL} or not path.is_file():
             return None
         try:
             certificate = read_certificate(path)

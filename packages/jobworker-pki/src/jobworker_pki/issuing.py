@@ -30,13 +30,13 @@ class Credential:
     chain: tuple[x509.Certificate, ...] = ()
     passphrase: bytes | None = field(default=None, repr=False)
 
-    def files(self) -> list[NewFile]:
-        """Return the pair as files, ``STEM.key`` and ``STEM.pem``."""
+    def files(self, *, renewed: bool = False) -> list[NewFile]:
+        """Return the pair as files, ``STEM.key`` and ``STEM.pem``; ``renewed``: they take the place of older ones."""
         pem = to_pem((self.certificate, *self.chain))
-        public = NewFile(f"{self.stem}.pem", pem, PUBLIC)
+        public = NewFile(f"{self.stem}.pem", pem, PUBLIC, renewed)
         if self.key is None:
             return [public]
-        return [NewFile(f"{self.stem}.key", keys.to_pem(self.key, self.passphrase), PRIVATE), public]
+        return [NewFile(f"{self.stem}.key", keys.to_pem(self.key, self.passphrase), PRIVATE, renewed), public]
 
 
 def to_pem(certificates: tuple[x509.Certificate, ...] | list[x509.Certificate]) -> bytes:

@@ -4,7 +4,8 @@
 
     ca.pem  ca.key                              who is trusted; what issues, or what the intermediate CA comes from
     intermediate.pem  intermediate.key          what issues instead, where there is an intermediate CA
-    old-ca.key  old-intermediate.pem  .key      during a rotation: what can still revoke
+    old-ca.pem  old-ca.key                      during a rotation: what is about to be dropped, and can still revoke;
+                                                old-intermediate.pem and .key likewise
     crl.pem                                     what is revoked, a list for each CA
     ledger.jsonl                                what the CA has issued, revoked and rejected
     server.pem  server.key                      the server's

@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from jobworker_pki import issuing
+from jobworker_pki import issuing, requests
+from jobworker_pki.errors import RequestError
 from jobworker_pki.inventory import Entry, Inventory
+from jobworker_pki.requests import Request
 from jobworker_pki.show import escape
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A request that waits; ``problem`` says why it can't be read, where there is no ``request``."""
+
+    file: Path
+    request: Request | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
 class Contents:
     """What there is to list, at one moment."""
 
+    requests: Sequence[Waiting]
     entries: Sequence[Entry]
     now: datetime
 
 
 def load(directory: Path) -> Contents:
     """Return what ``directory`` holds. Raises AuthorityError, LedgerError, UnreadableCertificateError."""
-    return Contents(Inventory.load(directory).entries, issuing.now())
+    found = [_waiting(path) for path in sorted(directory.glob(f"*{requests.SUFFIX}")) if path.is_file()]
+    return Contents(found, Inventory.load(directory).entries, issuing.now())
+
+
+def _waiting(path: Path) -> Waiting:
+    try:
+        return Waiting(path, requests.read(path))
+    except RequestError as error:
+        return Waiting(path, None, error.problem)
 
 
 def as_text(contents: Contents) -> str:
@@ -34,10 +54,13 @@ def as_text(contents: Contents) -> str:
 def as_json(contents: Contents) -> str:
     """Return the lists as a JSON object."""
     certificates = [_certificate(entry, contents.now) for entry in contents.entries]
-    return json.dumps({"certificates": certificates}, indent=2)
+    return json.dumps({"requests": [*map(_request, contents.requests)], "certificates": certificates}, indent=2)
 
 
 def _tables(contents: Contents) -> Iterator[str]:
+    if contents.requests:
+        yield from _aligned([("REQUEST", "NAME", "ROLE", "E-MAIL", "DAYS"), *map(_row, contents.requests)])
+        yield ""
     rows = [("NAME", "KIND", "ROLE", "SERIAL", "UNTIL", "STATE")]
     for entry in contents.entries:
         told = entry.facts
@@ -45,6 +68,21 @@ def _tables(contents: Contents) -> Iterator[str]:
         until = f"{told.until:%Y-%m-%d %H:%M}"
         rows.append((name, told.kind, told.role or "-", told.serial_text, until, _state(entry, contents.now)))
     yield from _aligned(rows)
+
+
+def _row(waiting: Waiting) -> tuple[str, ...]:
+    if waiting.request is None:
+        return (waiting.file.name, f"unusable: {waiting.problem}", "", "", "")
+    asked = waiting.request.registration
+    days = "-" if asked.days is None else str(asked.days)
+    return (waiting.file.name, asked.name, asked.role or "-", asked.email or "-", days)
+
+
+def _request(waiting: Waiting) -> dict[str, object]:
+    told: dict[str, object] = {"file": str(waiting.file), "problem": waiting.problem}
+    if waiting.request is not None:
+        told |= asdict(waiting.request.registration) | {"renews": waiting.request.renews is not None}
+    return told
 
 
 def _state(entry: Entry, now: datetime) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from jobworker_pki import names, role
+from jobworker_pki import facts, names, role
 from jobworker_pki.errors import InvalidValueError
 
 
@@ -58,3 +58,10 @@ class Profile:
         if self.spiffe is not None:
             made.append(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(self.spiffe)]))
         return made
+
+
+def place_of_role(certificate: x509.Certificate) -> RoleIn:
+    """Return where ``certificate`` has its role; a certificate without one leaves that to tokens."""
+    if any(extension.oid == role.OID for extension in certificate.extensions):
+        return RoleIn.EXTENSION
+    return RoleIn.ORGANIZATION if facts.organizations(certificate) else RoleIn.TOKEN

@@ -25,7 +25,7 @@ def revoke(directory: Path, wanted: str, reason: str, passphrase: Passphrase) ->
         now = issuing.now()
         for entry in entries:
             inventory.add_revocation(Revocation(entry.facts.serial, entry.facts.authority, now, reason))
-        lists = _lists(inventory, passphrase, {entry.facts.authority for entry in entries})
+        lists = current_lists(inventory, passphrase, {entry.facts.authority for entry in entries})
         publish(directory, [crl.file(lists), inventory.ledger.file()], replace=True)
     return entries
 
@@ -34,7 +34,7 @@ def refresh(directory: Path, passphrase: Passphrase) -> list[crl.List]:
     """Write ``crl.pem`` anew, a list of each CA whose key is here. Raises as :func:`revoke` does."""
     with locked(directory):
         inventory = Inventory.load(directory)
-        lists = _lists(inventory, passphrase, {crl.key_of(authority) for authority in inventory.authorities})
+        lists = current_lists(inventory, passphrase, {crl.key_of(authority) for authority in inventory.authorities})
         if not lists:
             raise AuthorityError(f"no key in {directory} may sign revocation lists, so there is nothing to write")
         publish(directory, [crl.file(lists)], replace=True)
@@ -43,7 +43,7 @@ def refresh(directory: Path, passphrase: Passphrase) -> list[crl.List]:
 
 def missing_lists(inventory: Inventory, passphrase: Passphrase) -> list[NewFile]:
     """Return ``crl.pem`` with the lists that it lacks, nothing where it lacks none that could be made."""
-    lists = _lists(inventory, passphrase, ())
+    lists = current_lists(inventory, passphrase, ())
     return [crl.file(lists)] if len(lists) > len(inventory.lists) else []
 
 
@@ -62,9 +62,12 @@ def _to_revoke(inventory: Inventory, wanted: str) -> list[Entry]:
     raise RefusedError(f"nothing is left to revoke of {wanted!r}: {states}")
 
 
-def _lists(inventory: Inventory, passphrase: Passphrase, renew: Collection[str]) -> list[crl.List]:
-    """The lists of all CAs: new ones of the CAs in ``renew`` and of those that have none, the others as they are."""
-    lists = []
+def current_lists(inventory: Inventory, passphrase: Passphrase, renew: Collection[str] = ()) -> list[crl.List]:
+    """Return the lists of all CAs: new ones of those in ``renew`` and of those that have none, the others as they are.
+
+    Raises AuthorityError, PassphraseError.
+    """
+    found = []
     for authority in inventory.authorities:
         previous = inventory.list_of(authority)
         wanted = crl.key_of(authority) in renew
@@ -79,8 +82,8 @@ def _lists(inventory: Inventory, passphrase: Passphrase, renew: Collection[str])
                     f"the key of {name}, which issued that certificate, {problem}; nothing was changed"
                 )
         if previous is not None:
-            lists.append(previous)
-    return [*lists, *inventory.foreign_lists()]
+            found.append(previous)
+    return [*found, *inventory.foreign_lists()]
 
 
 def path(directory: Path) -> Path:

@@ -10,10 +10,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from jobworker_pki import facts, issuing, key_types, role
+from jobworker_pki import facts, issuing, key_types, requests, role
 from jobworker_pki.errors import UnreadableCertificateError
-from jobworker_pki.reading import MALFORMED, read_certificates
+from jobworker_pki.reading import MALFORMED, read_bytes, read_certificates
+from jobworker_pki.requests import Request
 
+_REQUEST = b"CERTIFICATE REQUEST-----"
 _NAME_KINDS: dict[type[x509.GeneralName], str] = {
     x509.DNSName: "DNS",
     x509.IPAddress: "IP",
@@ -23,11 +25,14 @@ _NAME_KINDS: dict[type[x509.GeneralName], str] = {
 
 
 def show(path: Path) -> str:
-    """Return what the certificates in ``path`` say, a line for each fact, an empty line between two certificates.
+    """Return what the request or the certificates in ``path`` say: a line a fact, an empty line between certificates.
 
-    Raises UnreadableCertificateError.
+    Raises UnreadableCertificateError, RequestError.
     """
-    return "\n\n".join(_show(path, certificate) for certificate in read_certificates(path))
+    if _REQUEST in read_bytes(path):
+        return as_lines(describe_request(requests.read(path)))
+    certificates = read_certificates(path)
+    return "\n\n".join(_show(path, certificate) for certificate in certificates)
 
 
 def _show(path: Path, certificate: x509.Certificate) -> str:
@@ -62,6 +67,31 @@ def describe(certificate: x509.Certificate) -> dict[str, str]:
         "names": _alternative_names(certificate),
         "key": _key(certificate),
     }
+
+
+def describe_request(request: Request) -> dict[str, str]:
+    """Return what ``request`` asks for, by labels; its sender wrote all of it."""
+    asked = request.registration
+    told = {
+        "name": _with_code_points(asked.name),
+        "e-mail": asked.email or "none",
+        "role": asked.role or "none",
+        "days": str(asked.days or "none"),
+        "key": key_types.describe(request.key),
+        "fingerprint": f"SHA256 {bytes.fromhex(request.fingerprint).hex(':').upper()}",
+    }
+    if asked.spiffe is not None:
+        told["SPIFFE ID"] = asked.spiffe
+    if request.renews is not None:
+        old = facts.of(request.renews)
+        told["renews"] = f"{old.serial_text}, {old.role or 'no role'}, valid until {old.until:%Y-%m-%d %H:%M} UTC"
+    return told
+
+
+def _with_code_points(name: str) -> str:
+    """Add what tells ``name`` from one that looks the same."""
+    points = [f"U+{ord(character):04X}" for character in name if not character.isascii()]
+    return f"{name} (with {', '.join(points)})" if points else name
 
 
 def escape(text: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jobworker_pki.errors import InvalidValueError
+from jobworker_pki.errors import InvalidValueError, RefusedError
 from jobworker_pki.key_types import KeyType
 from jobworker_pki.passphrase import Passphrase
 from jobworker_pki.profile import RoleIn
@@ -43,3 +44,11 @@ def passphrase(file: Path | None, descriptor: int | None) -> Passphrase:
     if file is not None and descriptor is not None:
         raise InvalidValueError("passphrase-fd", "can't be given together with --passphrase-file")
     return Passphrase(descriptor if file is None else file)
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal; return only if the answer is yes. Raises RefusedError."""
+    if not sys.stdin.isatty():
+        raise RefusedError("there is no terminal to ask on, so nothing was done; --yes goes on without asking")
+    if not typer.confirm(question, err=True):
+        raise RefusedError("nothing was done")

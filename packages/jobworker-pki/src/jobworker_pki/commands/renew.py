@@ -1,0 +1,50 @@
+"""``jobworker-pki renew``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobworker_pki import names, renewing, report
+from jobworker_pki.commands import options
+from jobworker_pki.commands.options import Directory, Force
+from jobworker_pki.errors import InvalidValueError
+from jobworker_pki.layout import SERVER
+
+
+def renew(
+    stems: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME ...]", help="Whose certificate; server is the server's.")
+    ] = None,
+    due: Annotated[bool, typer.Option("--due", help="All in DIR of which two thirds of the life are over.")] = False,
+    days: options.Days = None,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make a new key; else the key stays.")] = False,
+    directory: Directory = report.DEFAULT_DIRECTORY,
+    passphrase_file: options.PassphraseFile = None,
+    passphrase_fd: options.PassphraseDescriptor = None,
+    force: Force = False,
+) -> None:
+    """Renew certificates: all that one says, for as long as before.
+
+    Where the CA is, NAME.pem is issued anew, and what was there is kept as NAME.pem.old. Elsewhere NAME.csr is made,
+    signed with the certificate's key, to be sent to whoever holds the CA.
+    """
+    passphrase = options.passphrase(passphrase_file, passphrase_fd)
+    wanted = [*(stems or ()), *(renewing.due(directory) if due else ())]
+    if not wanted and not due:
+        raise InvalidValueError("due", "or the name of a certificate has to be given")
+    for stem in dict.fromkeys(wanted):
+        if stem != SERVER:
+            names.check_client_name(stem)
+        if renewing.holds_authority(directory):
+            made = renewing.renew(directory, stem, passphrase, days=days, fresh_key=new_key)
+            typer.echo(f"{directory / stem}.pem  {report.description(made)}")
+            if not (directory / f"{stem}.key").exists():
+                typer.echo(f"next: send {directory / stem}.pem to its owner, whose key it is for", err=True)
+        else:
+            path = renewing.request(directory, stem, days=days, fresh_key=new_key, replace=force)
+            typer.echo(f"{path}  request to renew {stem}.pem")
+            typer.echo(f"next: send {path} to whoever holds the CA", err=True)
+    if not wanted:
+        report.note("nothing is due")
