@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from jobworker_server import __version__, log, malloc
+from jobworker_server import __version__, log, malloc, privileges
 from jobworker_server.config import Settings, resolve
 from jobworker_server.errors import ConfigError, ServerError
 
@@ -117,6 +117,7 @@ def _serve(
     from jobworker_lib import JobworkerError
     from jobworker_server.app import serve
 
+    privileges.let_go()
     malloc.reuse_large_buffers()
     try:
         with log.to_standard_error():

@@ -58,7 +58,7 @@ def _settled(isolation: Isolation) -> Isolation:
 def _require_user(user: str, groups: Sequence[str] | None) -> None:
     users.account(user, groups)
     needed = {capabilities.SETUID, capabilities.SETGID}
-    if not needed <= capabilities.effective():
+    if not needed <= capabilities.executed():
         raise IsolationError(
             "user",
             f"only root can start jobs of a user; this engine runs as the user {os.geteuid()} without CAP_SETUID and "

@@ -157,12 +157,18 @@ def set_ambient(capabilities: Sequence[int]) -> None:
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 
-def set_capabilities(capabilities: Sequence[int]) -> None:
-    """Have these capabilities effective, permitted and inheritable, and no others (capset(2))."""
-    mask = sum(1 << capability for capability in capabilities)
-    low, high = mask & 0xFFFFFFFF, mask >> 32
+def set_capabilities(capabilities: Sequence[int], inheritable: Sequence[int] | None = None) -> None:
+    """Have these capabilities effective and permitted, and no others; inheritable the same or others (capset(2))."""
+    own = _halves(capabilities)
+    handed_on = own if inheritable is None else _halves(inheritable)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, struct.pack("=6I", low, low, low, high, high, high)))
+    words = [word for half in (0, 1) for word in (own[half], own[half], handed_on[half])]
+    _check(_libc.capset(header, struct.pack("=6I", *words)))
+
+
+def _halves(capabilities: Sequence[int]) -> tuple[int, int]:
+    mask = sum(1 << capability for capability in capabilities)
+    return mask & 0xFFFFFFFF, mask >> 32
 
 
 def set_seccomp_filter(program: bytes) -> None:

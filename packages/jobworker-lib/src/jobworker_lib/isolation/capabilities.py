@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from jobworker_lib.errors import InvalidArgumentError
@@ -79,8 +80,28 @@ def last() -> int:
         return int(file.read())
 
 
-def effective() -> frozenset[int]:
-    """Those that this process has effective."""
-    with open("/proc/self/status") as file:
-        mask = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
-    return frozenset(number for number in range(64) if mask >> number & 1)
+def executed() -> frozenset[int]:
+    """Those that a process of the engine has, which this process executes, or is.
+
+    They are not always its own: root may have let go of some, and gets them again by execve(2), up to the bounding set;
+    other users hand on none but ambient ones.
+    """
+    status = _status()
+    if os.geteuid() != 0:
+        return _set(status["CapAmb"])
+    return _set(status["CapPrm" if int(status["NoNewPrivs"]) else "CapBnd"])
+
+
+def permitted() -> frozenset[int]:
+    """Those that this process may use."""
+    return _set(_status()["CapPrm"])
+
+
+def _status() -> dict[str, str]:
+    with open("/proc/thread-self/status") as file:
+        return dict(line.split(":\t", 1) for line in file if ":\t" in line)
+
+
+def _set(mask: str) -> frozenset[int]:
+    bits = int(mask, 16)
+    return frozenset(number for number in range(64) if bits >> number & 1)

@@ -95,7 +95,7 @@ def needs_user_namespace(isolation: Isolation) -> bool:
         or isolation.drop_capabilities
         or mount_plan.needs_mounts(isolation)
     )
-    return bool(wants_privileges) and capabilities.SYS_ADMIN not in capabilities.effective()
+    return bool(wants_privileges) and capabilities.SYS_ADMIN not in capabilities.executed()
 
 
 def namespace_steps(plan: IsolationPlan) -> list[Step]:
