@@ -68,6 +68,10 @@ PROCESSES = [
     ),
     Escape("read the memory of init", 'open("/proc/1/mem", "rb").close()'),
     Escape("read the environment of init", 'want(Path("/proc/1/environ").read_bytes() or True)'),
+    Escape(
+        "find the state directory by the command line of init",
+        'want(E["STATE"].encode() in Path("/proc/1/cmdline").read_bytes())',
+    ),
     Escape("reach the host's root through init", 'os.listdir("/proc/1/root")'),
     Escape("reach a directory through init", 'os.listdir("/proc/1/cwd")'),
     Escape("overwrite the program of init", 'os.open("/proc/1/exe", os.O_RDONLY)'),

@@ -7,6 +7,9 @@ import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+_ARGUMENTS = slice(45, 47)
+"""Where a process keeps its arguments, of what follows its name in ``stat``."""
+
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -27,6 +30,15 @@ def become_subreaper() -> None:
 def set_process_name(name: str) -> None:
     """The name that ``ps`` and ``top`` show, at most 15 bytes (PR_SET_NAME of prctl(2))."""
     _check(_libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0))
+
+
+def set_command_line(text: str) -> None:
+    """What /proc and ``ps`` show as the command line of this process, as far as it has room for that (proc(5))."""
+    with open("/proc/self/stat", "rb") as file:
+        start, end = map(int, file.read().rpartition(b")")[2].split()[_ARGUMENTS])
+    if 0 < start < end:  # zeros are what those are told who may not know
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, text.encode(), min(len(text.encode()), end - start - 1))
 
 
 def inotify_init() -> int:

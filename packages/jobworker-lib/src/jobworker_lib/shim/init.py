@@ -26,6 +26,7 @@ from jobworker_lib.shim.victims import Victim, Victims, name_of_killed
 if TYPE_CHECKING:
     from jobworker_lib.shim.enter import Command, Step
 
+_NAME = "jobworker-init"
 BORN = b"born"
 """What the main process sends first: the kernel adds who it is."""
 MAIN = 0
@@ -87,7 +88,8 @@ def _take_over() -> SignalPipe:
     signals = SignalPipe([signal.SIGCHLD])
     os.setsid()
     os.chdir("/")
-    libc.set_process_name("jobworker-init")
+    libc.set_process_name(_NAME)
+    libc.set_command_line(_NAME)  # it was the fork server's, which names the state directory
     return signals
 
 
