@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 
 import pytest
 
@@ -57,6 +58,14 @@ def test_it_begins_in_a_directory_of_its_own(api: Api) -> None:
     told = api.wait(job.id).isolation
     assert told.pid
     assert not told.landlock_where_available  # by now it is known
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start jobs of other users")
+def test_a_user_whose_home_is_not_there_begins_at_the_root(api: Api) -> None:
+    assert not os.path.exists(pwd.getpwnam("nobody").pw_dir)
+    for isolation, directory in ((None, b"/"), (job_pb2.Isolation(pid=True), b"/"), (FULL, b"/tmp")):
+        job = api.start(sh("pwd; id -un"), user="nobody", isolation=isolation)
+        assert printed(api, job.id).split() == [directory, b"nobody"]
 
 
 def test_what_cannot_be_had_is_refused(api: Api) -> None:

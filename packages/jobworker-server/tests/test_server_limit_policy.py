@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 import yaml
 
-from jobworker_lib import IoLimit, Limits
+from jobworker_lib import IoLimit, LimitNotEnforceableError, Limits
+from jobworker_lib.cgroup import devices
 from jobworker_server.errors import ConfigError, InvalidRequestError
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.limit_setting import limit_policy
@@ -52,7 +54,7 @@ def test_all_that_can_be_said() -> None:
         ("{defaults: {}}", "limits must hold default, max or both"),
         ("{max: 5}", "limits.max must hold none but memory,"),
         ("{default: {ram: 5}}", "limits.default must hold none but memory,"),
-        ("{max: {io: []}}", "limits.max must hold none but memory,"),
+        ("{max: {io: {read: 5M}}}", "limits.max.io: expected a list"),
         ("{max: {memory: much}}", "limits.max.memory: expected a size such as 512M or 1.5G, not 'much'"),
         ("{max: {memory: 0}}", "limits.max.memory: give a whole number, 1 or more"),
         ("{max: {cpus: '2'}}", "limits.max.cpus: expected a number of processors, such as 0.5, not '2'"),
@@ -99,14 +101,14 @@ def test_what_can_not_be_used_is_refused(text: str, problem: str) -> None:
     ],
 )
 def test_what_holds_for_a_job(given: str, asked: dict[str, Any], holds: dict[str, Any]) -> None:
-    assert policy(given).applied(Limits(**asked)) == Limits(**holds)
+    assert policy(given).applied(Limits(**asked), "/") == Limits(**holds)
 
 
 def test_devices_are_those_of_the_start_or_else_the_default() -> None:
     found = policy("{default: {io: [{read: 1M}]}}")
     own = (IoLimit(write_bytes_per_second=5),)
-    assert found.applied(Limits(io=own)).io == own
-    assert found.applied(Limits()).io == (IoLimit(read_bytes_per_second=MEBI),)
+    assert found.applied(Limits(io=own), "/").io == own
+    assert found.applied(Limits(), "/").io == (IoLimit(read_bytes_per_second=MEBI),)
 
 
 @pytest.mark.parametrize(
@@ -119,5 +121,60 @@ def test_devices_are_those_of_the_start_or_else_the_default() -> None:
 )
 def test_more_than_the_maximum_is_refused(given: str, asked: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        policy(given).applied(Limits(**asked))
+        policy(given).applied(Limits(**asked), "/")
     assert str(caught.value) == problem
+
+
+@pytest.fixture
+def disks() -> list[str]:
+    """Those of this host, by their numbers."""
+    if not (found := devices.all_disks()):
+        pytest.skip("this host has no disk")
+    return found
+
+
+def test_the_maximum_without_a_device_holds_of_each_disk(disks: list[str]) -> None:
+    found = policy("{max: {io: [{read: 1M}]}}").applied(Limits(), "/").io
+    assert found == tuple(IoLimit(device=disk, read_bytes_per_second=MEBI) for disk in disks)
+
+
+def test_the_maximum_of_a_device_holds_whether_it_is_named_or_not(disks: list[str]) -> None:
+    """Whatever a start calls it; and several hold together, also those of a server and of a role."""
+    disk, number = _some_disk(disks)
+    bounds = policy(f"{{max: {{io: [{{device: {disk}, read: 1M, readOps: 50}}, {{read: 2M}}]}}}}")
+    bounds = bounds.and_(policy("{max: {io: [{write: 3M}]}}"))
+    bound = {
+        "read_bytes_per_second": MEBI,
+        "read_operations_per_second": 50,
+        "write_bytes_per_second": 3 * MEBI,
+    }
+    (unnamed,) = [limit for limit in bounds.applied(Limits(), "/").io if limit.device == number]
+    assert unnamed == IoLimit(device=number, **bound)
+    for name in (disk, number):
+        asked = IoLimit(device=name, read_bytes_per_second=5)
+        first, *others = bounds.applied(Limits(io=(asked,)), "/").io
+        assert first == IoLimit(device=name, **{**bound, "read_bytes_per_second": 5})
+        assert number not in [other.device for other in others]
+        with pytest.raises(InvalidRequestError) as caught:
+            bounds.applied(Limits(io=(IoLimit(device=name, read_bytes_per_second=MEBI + 1),)), "/")
+        assert str(caught.value) == "limits.io[0].read_bytes_per_second: this server allows at most 1048576"
+
+
+def test_a_default_beyond_the_maximum_of_its_disk_is_cut(disks: list[str]) -> None:
+    disk, _ = _some_disk(disks)
+    bounds = policy(f"{{default: {{io: [{{device: {disk}, read: 5M}}]}}, max: {{io: [{{read: 1M}}]}}}}")
+    assert bounds.applied(Limits(), "/").io[0] == IoLimit(device=disk, read_bytes_per_second=MEBI)
+
+
+def test_a_maximum_of_what_is_no_disk_refuses_the_start() -> None:
+    with pytest.raises(LimitNotEnforceableError):
+        policy("{max: {io: [{device: /proc, read: 1M}]}}").applied(Limits(), "/")
+
+
+def _some_disk(disks: list[str]) -> tuple[str, str]:
+    """The path of a disk, and its numbers."""
+    for number in disks:
+        path = f"/dev/{os.path.basename(os.path.realpath(f'/sys/dev/block/{number}'))}"
+        if os.path.exists(path):
+            return path, number
+    pytest.skip("this host has no path for its disks")

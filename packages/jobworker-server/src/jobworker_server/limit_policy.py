@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from jobworker_lib import Limits
+from jobworker_server.disk_policy import bounded
 from jobworker_server.errors import InvalidRequestError
 
 _BOUNDED = tuple(limit.name for limit in fields(Limits) if limit.name != "io")
@@ -22,20 +23,22 @@ class LimitPolicy:
     """For what a start does not say."""
     maximum: Limits = field(default_factory=Limits)
     """What a start may ask for at most, and what holds where neither it nor the default says anything. For the niceness
-    it is the least. Without ``io``."""
+    it is the least; what holds of disks, :mod:`.disk_policy` tells."""
 
-    def applied(self, limits: Limits) -> Limits:
-        """What holds for a job that asks for these limits.
+    def applied(self, limits: Limits, cwd: str) -> Limits:
+        """What holds for a job that asks for these limits, and works in ``cwd``.
 
         Raises:
             InvalidRequestError: it asks for more than it may.
+            LimitNotEnforceableError: it, or the maximum, is of a disk that is none.
         """
         if excess := self.excess(limits):
             name, bound = excess
             least = "at least" if name == "nice" else "at most"
             raise InvalidRequestError(f"limits.{name}", f"this server allows {least} {bound}")
         given: dict[str, Any] = {name: value for name in _BOUNDED if (value := self._given(limits, name)) is not None}
-        found = Limits(**given, io=limits.io or self.default.io)
+        disks = bounded(self.maximum.io, limits.io or self.default.io, cwd, refuse=bool(limits.io))
+        found = Limits(**given, io=disks)
         if limits.memory_high_bytes is None and found.memory_bytes and found.memory_high_bytes:
             # Where the job chose less memory than that it would be refused, for a limit that it has not asked for.
             high = found.memory_high_bytes if found.memory_high_bytes < found.memory_bytes else None
@@ -52,7 +55,8 @@ class LimitPolicy:
 
     def and_(self, other: LimitPolicy) -> LimitPolicy:
         """Both: of two maxima the tighter one holds, of two defaults that of ``other``, within the maximum."""
-        maximum = Limits(**_fields(_tightest, self.maximum, other.maximum))
+        io = self.maximum.io + other.maximum.io  # several for a disk hold together
+        maximum = Limits(**_fields(_tightest, self.maximum, other.maximum), io=io)
         defaults = _fields(lambda _, first, second: first if second is None else second, self.default, other.default)
         within: dict[str, Any] = {
             name: value if value is None else _tightest(name, value, getattr(maximum, name))

@@ -66,8 +66,6 @@ _KEYS: dict[str, tuple[str, _Read]] = {
     "nice": ("nice", _number),
     "io": ("io", _devices),
 }
-_MAXIMUM_KEYS = {key: value for key, value in _KEYS.items() if key != "io"}
-"""A job could do more on any device that a maximum did not name."""
 
 
 def limit_policy(value: object) -> LimitPolicy:
@@ -79,17 +77,17 @@ def limit_policy(value: object) -> LimitPolicy:
     if not isinstance(value, dict) or not value.keys() <= {"default", "max"}:
         raise ConfigError("limits must hold default, max or both, such as limits: {max: {memory: 4G}}")
     policy = LimitPolicy(
-        default=_limits("limits.default", value.get("default", {}), _KEYS),
-        maximum=_limits("limits.max", value.get("max", {}), _MAXIMUM_KEYS),
+        default=_limits("limits.default", value.get("default", {})),
+        maximum=_limits("limits.max", value.get("max", {})),
     )
     if excess := policy.excess(policy.default):
         raise ConfigError(f"limits.default.{_key(excess[0])} goes beyond limits.max.{_key(excess[0])}")
     return policy
 
 
-def _limits(place: str, value: object, keys: dict[str, tuple[str, _Read]]) -> Limits:
+def _limits(place: str, value: object) -> Limits:
     try:
-        return checked_limits(Limits(**_fields(place, value, keys)), lambda _, text: str(text))
+        return checked_limits(Limits(**_fields(place, value, _KEYS)), lambda _, text: str(text))
     except InvalidArgumentError as error:
         name = error.field.removeprefix("limits.")
         raise ConfigError(f"{place}.{_key(name)}: {error.problem}") from None

@@ -14,6 +14,8 @@ from jobworker_server.gate import Unary
 from jobworker_server.policy import Operation
 from jobworker_server.policy.permit import Permit
 
+_ROOT = "/"
+
 
 async def _start(call: Call, request: StartRequest) -> StartResponse:
     return StartResponse(job=call.told(await call.finish(_begin(call, request))))
@@ -25,12 +27,13 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
     permit.check_environment(request.env, has_terminal=request.HasField("terminal"))
     user = permit.user(request.user)
     isolation = permit.isolation(convert.isolation(request.isolation) if request.HasField("isolation") else None)
+    cwd = permit.working_directory(_absolute(request.cwd), _home(user), isolation)
     job = await call.engine.start(
         request.argv,
-        cwd=permit.working_directory(_absolute(request.cwd), _home(user), isolation),
+        cwd=cwd,
         env=request.env,
         timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
-        limits=call.rules.limits.applied(convert.limits(request.limits)),
+        limits=call.rules.limits.applied(convert.limits(request.limits), cwd),
         labels=request.labels,
         owner=call.caller.owner,
         request_id=request.request_id or None,
@@ -60,11 +63,12 @@ def _absolute(cwd: str) -> str:
 
 
 def _home(user: str | None) -> str:
-    """The home directory of a user given by name or number, or else of this process's."""
+    """The home directory of a user given by name or number, or else of this process's; ``/`` where there is none."""
     try:
-        return users.entry(str(os.geteuid()) if user is None else user).pw_dir or "/"
+        home = users.entry(str(os.geteuid()) if user is None else user).pw_dir
     except InvalidArgumentError:  # containers often run as a user without an entry
-        return "/"
+        return _ROOT
+    return home if os.path.isdir(home) else _ROOT  # that of nobody never is
 
 
 RPC = Unary(Operation.START, StartRequest, _start)
