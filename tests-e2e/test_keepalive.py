@@ -16,10 +16,11 @@ from harness.certs import Certs
 from harness.server import Server
 from jobworker_cli.client import Client, Credentials, channel
 from jobworker_cli.errors import OutputInterruptedError
-from jobworker_server import server as service
+from jobworker_server import transport
+from jobworker_server.quotas import Quotas
 
 CLIENT: dict[str, Any] = dict(channel._OPTIONS)
-SERVER: dict[str, Any] = dict(service._OPTIONS)
+SERVER: dict[str, Any] = dict(transport.options(Quotas(), 1))
 
 
 def test_grpc_knows_each_option() -> None:

@@ -105,11 +105,17 @@ class Sampler(threading.Thread):
 
 
 def _sample(pid: int) -> Sample:
-    memory = dict(
-        line.split()[:2] for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:] if "kB" in line
-    )
-    descriptors = len(os.listdir(f"/proc/{pid}/fd"))
-    return Sample(time.monotonic(), int(memory["Rss:"]), int(memory["Pss:"]), descriptors)
+    if not os.access(f"/proc/{pid}/fd", os.R_OK):  # the server, which only root may look into
+        rss = _memory(pid, "status")["VmRSS:"]
+        return Sample(time.monotonic(), rss, rss, 0)
+    memory = _memory(pid, "smaps_rollup")
+    return Sample(time.monotonic(), memory["Rss:"], memory["Pss:"], len(os.listdir(f"/proc/{pid}/fd")))
+
+
+def _memory(pid: int, file: str) -> dict[str, int]:
+    """What a file of a process tells in KiB."""
+    lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    return {line.split()[0]: int(line.split()[1]) for line in lines if line.endswith(" kB")}
 
 
 def _slope(points: list[tuple[float, int]]) -> float:

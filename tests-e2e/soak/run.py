@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import jobworker_cli  # noqa: F401  # sets up grpc, so it comes before grpc is imported
@@ -208,7 +209,10 @@ def _show(soak: Soak, taken: figures.Figures, found: verdict.Verdict) -> None:
 
 
 def _descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """How many a process has open; 0 where it is the server, which only root may look into."""
+    with suppress(PermissionError):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    return 0
 
 
 def _free_port() -> int:
