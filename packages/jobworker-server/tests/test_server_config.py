@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from jobworker_lib import Bounds, Limits, Retention
+from jobworker_server.audit import AuditSettings
 from jobworker_server.config import Settings, resolve
+from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address
 
 BOUNDS = ("max_running", "max_running_per_owner", "when_full", "max_queued")
 RETENTION = ("retention_age", "retention_jobs", "retention_bytes")
-FLAGS = ("listen", "certs", "ca", "cert", "key", "state_dir", "cgroup", *BOUNDS, *RETENTION)
+FLAGS = ("listen", "certs", "ca", "cert", "key", "crl", "state_dir", "cgroup", *BOUNDS, *RETENTION)
 
 
 def settings(
@@ -222,3 +224,46 @@ def test_a_bad_address_is_refused_with_its_source(flags: dict[str, str], environ
 
 def test_a_bad_address_of_the_file_is_refused_with_its_place(config: Path) -> None:
     assert problem_of(config, "listen: here").startswith(f"{config}: listen: 'here' is not an address")
+
+
+def test_an_audit_is_of_a_file_beside_the_configuration_or_of_the_system_log(config: Path) -> None:
+    config.write_text("audit: {file: logs/audit.log, maxBytes: 1M, keep: 3, argv: true}")
+    settings = resolve({}, {}, config)
+    assert settings.audit == AuditSettings(file=config.parent / "logs/audit.log", max_bytes=1 << 20, keep=3, argv=True)
+    assert config.parent / "logs/audit.log" in settings.hidden_paths
+    config.write_text("audit: {syslog: true}")
+    assert resolve({}, {}, config).audit == AuditSettings(syslog=Path("/dev/log"))
+    config.write_text("audit: {syslog: /run/log}")
+    assert resolve({}, {}, config).audit == AuditSettings(syslog=Path("/run/log"))
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("true", "audit must hold file or syslog"),
+        ("{}", "audit must hold either file or syslog"),
+        ("{syslog: false}", "audit must hold either file or syslog"),
+        ("{file: a, syslog: true}", "audit must hold either file or syslog"),
+        ("{fiel: a}", "did you mean 'file'?"),
+        ("{file: 3}", "audit.file: expected a path"),
+        ("{file: a, maxBytes: 1K}", "audit.maxBytes: expected 64K or more"),
+        ("{file: a, maxBytes: much}", "audit.maxBytes: expected a size"),
+        ("{file: a, keep: 0}", "audit.keep: expected a number of files"),
+        ("{file: a, argv: yes please}", "audit.argv: expected true or false"),
+        ("{syslog: log}", "audit.syslog: expected true, or the absolute path"),
+        ("{syslog: true, keep: 3}", "are of a file"),
+    ],
+)
+def test_an_audit_that_can_not_be_is_refused(config: Path, value: str, problem: str) -> None:
+    assert problem in problem_of(config, f"audit: {value}")
+
+
+def test_a_revocation_list_is_beside_the_ca_or_where_it_is_said(tmp_path: Path) -> None:
+    def files(**flags: str) -> CredentialFiles:
+        return resolve(dict(flags), {}, None).files
+
+    assert (files().crl, files().crl_is_optional) == (Path("certs/crl.pem"), True)
+    assert files(certs="here").crl == Path("here/crl.pem")
+    assert files(ca="ca.pem").crl is None
+    named = files(certs="here", crl="there.pem")
+    assert (named.crl, named.crl_is_optional) == (Path("there.pem"), False)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from contextlib import aclosing
 
 from jobworker_lib import aio
 from jobworker_lib.host import descriptors
+from jobworker_server.audit import Audit
 from jobworker_server.config import Settings
 from jobworker_server.identity import Identification
 from jobworker_server.policy import PolicyInForce
@@ -32,7 +34,9 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    audit = Audit(settings.audit)
     async with (
+        aclosing(audit),
         aio.Engine(
             settings.state_dir,
             bounds=settings.bounds,
@@ -48,10 +52,13 @@ async def serve(settings: Settings) -> None:
             policy=policy,
             identification=identification,
             quotas=settings.quotas,
+            audit=audit,
         ) as server,
     ):
         loop.add_signal_handler(signal.SIGHUP, server.reload)
         _log.info("listening on %s", server.address)
         _log.info("trusting clients of %s", tls.description)
+        if audit.is_on:
+            _log.info("the audit goes to %s", settings.audit.file or settings.audit.syslog)
         await stopping.wait()
         _log.info("stopping; jobs run on")

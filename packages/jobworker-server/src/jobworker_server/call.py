@@ -14,6 +14,7 @@ from jobworker.v1.worker_service_pb2 import ListJobsRequest, WatchRequest
 from jobworker_lib import JobNotFoundError, JobStatus, aio
 from jobworker_server import convert
 from jobworker_server.access import Access
+from jobworker_server.audit import Entry
 from jobworker_server.errors import InvalidRequestError, PermissionDeniedError
 from jobworker_server.identity import Identity
 from jobworker_server.lifetime import Lifetime
@@ -40,6 +41,8 @@ class Call:
     lifetime: Lifetime
     unfinished: set[asyncio.Task[object]]
     """What runs to its end although its caller may be gone."""
+    entry: Entry
+    """What is told of it in the audit."""
 
     def doing(self, operation: Operation) -> Call:
         """The same call as one that does something else, too.
@@ -47,6 +50,7 @@ class Call:
         Raises:
             PermissionDeniedError: the caller may not do that.
         """
+        self.entry.operation = operation
         return replace(self, scope=self.access.scope(operation))
 
     async def job(self, job_id: str) -> aio.Job:
@@ -59,6 +63,7 @@ class Call:
         """
         if not job_id:
             raise InvalidRequestError("job_id", "the id is missing")
+        self.entry.job = job_id
         self.access.job_ids.add(job_id)
         try:
             job = await self.engine.get(job_id)
@@ -114,6 +119,7 @@ class Call:
         """Do ``work`` to its end, also when the caller goes away meanwhile."""
         task = asyncio.ensure_future(work)
         self._keep(task)
+        self.entry.work = task
         return await asyncio.shield(task)
 
     def _keep(self, task: asyncio.Task[T]) -> None:

@@ -11,7 +11,8 @@ import yaml
 
 from jobworker_lib.queue.bounds import WHEN_FULL, Bounds, WhenFull
 from jobworker_lib.store.retention import Retention
-from jobworker_server import identity_setting, limit_setting, quota_setting, retention_setting
+from jobworker_server import audit_setting, identity_setting, limit_setting, quota_setting, retention_setting
+from jobworker_server.audit import AuditSettings
 from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
 from jobworker_server.identity import IdentitySettings
@@ -40,6 +41,7 @@ _KEYS = {
 """The settings, by their keys in the configuration file."""
 
 _SECTIONS: Mapping[str, Callable[[object, Path], object]] = {
+    "audit": audit_setting.audit_settings,
     "limits": lambda value, _: limit_setting.limit_policy(value),
     "quotas": lambda value, _: quota_setting.quotas(value),
     "identity": identity_setting.identity_settings,
@@ -78,10 +80,12 @@ class Settings:
     """The cgroup below which jobs get theirs; None: the engine finds one."""
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     """How callers are identified."""
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    """Who is told what clients do."""
     policy: Path | None = None
     """The policy file; None: the built-in roles."""
     hidden_paths: tuple[Path, ...] = ()
-    """Where certificates and keys are: the directory, or else each file. Isolated jobs find them empty."""
+    """Where certificates and keys are, the directory or else each file, and the audit. Isolated jobs find it empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
         *([_file_layer(config)] if config else []),
         _Layer(_DEFAULTS, "the default"),
     ]
+    audit = _section(layers, "audit", AuditSettings())
     return Settings(
         listen=_listen(layers),
         files=CredentialFiles(
@@ -127,9 +132,13 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
         limits=_section(layers, "limits", LimitPolicy()),
         quotas=_section(layers, "quotas", Quotas()),
         identity=_section(layers, "identity", IdentitySettings()),
+        audit=audit,
         cgroup=_cgroup(layers),
         policy=_path(layers, "policy"),
-        hidden_paths=tuple({_hidden_path(layers, name): None for name in _FILES_OF_CERTS}),
+        hidden_paths=(
+            *{_hidden_path(layers, name): None for name in _FILES_OF_CERTS},
+            *([audit.file] if audit.file else []),
+        ),
     )
 
 

@@ -91,6 +91,17 @@ def status_of(error: Exception) -> grpc.Status | None:
     return None
 
 
+def outcome_of(error: Exception) -> tuple[str, str]:
+    """The name of the code and the reason with which an error is answered."""
+    if isinstance(error, errors.CallError):
+        return _CALL_CODES[type(error)].name, error.reason
+    for kind in type(error).__mro__:
+        if kind in _ENGINE_ERRORS:
+            code, reason = _ENGINE_ERRORS[kind]
+            return code.name, reason
+    return grpc.StatusCode.INTERNAL.name, "INTERNAL"
+
+
 def internal_status(error_id: str) -> grpc.Status:
     """The status of a fault of ours; its details are in the log under ``error_id``."""
     fault = errors.CallError("INTERNAL", f"a fault of the server; its log has the details under {error_id}")

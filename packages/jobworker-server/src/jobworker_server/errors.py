@@ -5,6 +5,7 @@
     ServerError                     the server can't start, or can't go on
     ├── ConfigError
     ├── CertificateError
+    ├── AuditError
     ├── TlsVersionError
     └── ListenError
     CallError                       a call is refused
@@ -30,6 +31,10 @@ class ConfigError(ServerError):
 
 class CertificateError(ServerError):
     """A certificate or key can't be used."""
+
+
+class AuditError(ServerError):
+    """The audit can't be written."""
 
 
 class TlsVersionError(ServerError):

@@ -24,6 +24,7 @@ from google.protobuf.message import Message
 from jobworker_lib import aio
 from jobworker_server import shown
 from jobworker_server.access import Access
+from jobworker_server.audit import Audit, Entry
 from jobworker_server.call import Call
 from jobworker_server.conversation import Conversation
 from jobworker_server.decoding import decoded
@@ -61,10 +62,12 @@ class Gate:
         quotas: Quotas,
         trust: Callable[[], Trust],
         identification: Identification,
+        audit: Audit,
     ) -> None:
         self._engine = engine
         self._identification = identification
         self._trust = trust
+        self._audit = audit
         self._policy = policy
         self._limits = limits
         self._accounts = Accounts(quotas)
@@ -82,29 +85,42 @@ class Gate:
     @asynccontextmanager
     async def admit(self, operation: Operation, context: Context) -> AsyncIterator[Call]:
         """The call, where it may be made; whatever goes wrong in it is answered to the client here."""
+        entry = self._audit.entry(operation, context.peer())
         try:
             presented = shown.over_tls(context.auth_context())
+            entry.certificate = presented.certificate
             presented.require_valid(datetime.now(UTC))
             require_trusted = partial(self._require_trusted, presented)
             require_trusted()
             identify = partial(self._identification.identify, presented.certificate, _metadata(context))
-            caller = identify()
+            entry.caller = caller = identify()
             async with self._lifetimes.of(caller) as lifetime:
                 lifetime.require(require_trusted)
                 if caller.token_valid_until is not None:
                     lifetime.require(identify)  # its key may be taken away
                 async with self._accounts.call_of(caller.owner) as sendable_bytes:
-                    call = self._permitted(caller, operation, lifetime, sendable_bytes)
+                    call = self._permitted(caller, operation, lifetime, sendable_bytes, entry)
                     lifetime.require(call.require_still_allowed)
+                    entry.is_admitted = True
                     yield call
+            await entry.ended(None)
+        except asyncio.CancelledError:
+            entry.abandoned()
+            raise
         except Exception as error:  # noqa: BLE001  whatever it is, the client is answered, and a fault of ours logged
+            await entry.ended(error)
             await _refuse(context, operation, error)
 
     def _require_trusted(self, presented: Shown) -> None:
         self._trust().require_trusted(presented, datetime.now(UTC))
 
     def _permitted(
-        self, caller: Identity, operation: Operation, lifetime: Lifetime, sendable_bytes: Callable[[], int]
+        self,
+        caller: Identity,
+        operation: Operation,
+        lifetime: Lifetime,
+        sendable_bytes: Callable[[], int],
+        entry: Entry,
     ) -> Call:
         """The call, where the policy allows it: all of one policy, though another may be loaded at any moment."""
         policy = self._policy.current
@@ -112,7 +128,7 @@ class Gate:
         scope = access.scope(operation, policy)
         rules = policy.rules(caller.role, caller.owner)
         rules = replace(rules, limits=self._limits.and_(rules.limits))
-        return Call(self._engine, caller, scope, access, rules, sendable_bytes, lifetime, self.unfinished)
+        return Call(self._engine, caller, scope, access, rules, sendable_bytes, lifetime, self.unfinished, entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import grpc
 
 from jobworker_lib import aio
 from jobworker_server import service, transport
+from jobworker_server.audit import Audit
 from jobworker_server.errors import ListenError
 from jobworker_server.expiry import Expiry
 from jobworker_server.gate import Gate
@@ -31,7 +32,7 @@ class Server:
 
     The engine is the caller's: it is not closed with the server, and jobs run on. ``limits`` tells what jobs may use
     that clients start, ``policy`` who may do what, by default the built-in roles, ``identification`` who calls, and
-    ``quotas`` what one client may ask.
+    ``quotas`` what one client may ask. ``audit`` is told what they do; it is the caller's, too.
     """
 
     def __init__(
@@ -44,11 +45,14 @@ class Server:
         policy: PolicyInForce | None = None,
         identification: Identification | None = None,
         quotas: Quotas | None = None,
+        audit: Audit | None = None,
     ) -> None:
         policy = policy or PolicyInForce()
         identification = identification or Identification()
         self._quotas = quotas or Quotas()
-        self._gate = Gate(engine, policy, limits or LimitPolicy(), self._quotas, lambda: tls.trust, identification)
+        self._gate = Gate(
+            engine, policy, limits or LimitPolicy(), self._quotas, lambda: tls.trust, identification, audit or Audit()
+        )
         self._tls = tls
         self._reloading = Reloading(
             (*tls.reloadables, *policy.reloadables, *identification.reloadables), self._after_loading

@@ -27,6 +27,7 @@ async def _attach(call: Call, conversation: _Conversation) -> None:
         await conversation.send(AttachResponse(job=call.told(await job.status(usage=False))))
         if start.input:
             call.log("joined", job.id)
+            await call.entry.begun()
         others = _hear_writer(attachment, conversation) if start.input else _hear_watcher(conversation)
         with suppress(_DetachedError):
             await conversation.during(_send_output(call, attachment, conversation), *others)

@@ -18,6 +18,7 @@ _ROOT = "/"
 
 
 async def _start(call: Call, request: StartRequest) -> StartResponse:
+    call.entry.argv, call.entry.request_id = request.argv, request.request_id or None
     return StartResponse(job=call.told(await call.finish(_begin(call, request))))
 
 
@@ -51,6 +52,7 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         groups=permit.groups(user, request.groups),
         new_privileges=call.rules.new_privileges,
     )
+    call.entry.job = job.id
     status = await job.status(usage=False)
     call.log("queued" if status.state is State.QUEUED else "started", job.id)
     return status
