@@ -10,11 +10,14 @@ from typing import Annotated
 
 import typer
 
-from jobworker_server import __version__, log, malloc, privileges
+from jobworker_server import __version__, log, malloc, policy_command, privileges
 from jobworker_server.config import Settings, resolve
 from jobworker_server.errors import ConfigError, ServerError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+app.add_typer(policy_command.app, name="policy")
 
 
 def main() -> None:

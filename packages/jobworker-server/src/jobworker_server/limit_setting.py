@@ -9,7 +9,7 @@ from jobworker_lib import InvalidArgumentError, IoLimit, Limits
 from jobworker_lib.job.limit_checks import checked_limits
 from jobworker_server.errors import ConfigError
 from jobworker_server.limit_policy import LimitPolicy
-from jobworker_server.quantities import BYTES, quantity
+from jobworker_server.quantities import BYTES, quantity, size_text
 
 _Read = Callable[[object], Any]
 
@@ -83,6 +83,25 @@ def limit_policy(value: object) -> LimitPolicy:
     if excess := policy.excess(policy.default):
         raise ConfigError(f"limits.default.{_key(excess[0])} goes beyond limits.max.{_key(excess[0])}")
     return policy
+
+
+def written(limits: Limits) -> dict[str, str]:
+    """Limits as they would be written in the configuration file, by their keys."""
+    found = {}
+    for key, (name, read) in _KEYS.items():
+        value = getattr(limits, name)
+        if value is not None and value != ():
+            found[key] = size_text(value) if read is _size else _devices_text(value) if name == "io" else f"{value:g}"
+    return found
+
+
+def _devices_text(devices: tuple[IoLimit, ...]) -> str:
+    parts = []
+    for device in devices:
+        rates = {key: getattr(device, name) for key, (name, _) in _IO_KEYS.items() if key != "device"}
+        texts = [f"{key} {value if key.endswith('Ops') else size_text(value)}" for key, value in rates.items() if value]
+        parts.append(f"{' '.join(texts)} a second{f' of {device.device}' if device.device else ''}")
+    return " and ".join(parts)
 
 
 def _limits(place: str, value: object) -> Limits:

@@ -10,6 +10,13 @@ BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-zA-Z]*)")
 
 
+def size_text(size: int) -> str:
+    """Bytes as ``quantity`` reads them, in the largest unit of which they are a whole number."""
+    fitting = [(factor, unit) for unit, factor in BYTES.items() if size and size % factor == 0]
+    factor, unit = max(fitting, default=(1, ""))
+    return f"{size // factor}{unit.upper()}"
+
+
 def quantity(text: str, units: dict[str, int], expected: str) -> float:
     """Such as ``1.5G`` and ``10GiB`` in bytes. ValueError, which says what is expected, for what is none of it."""
     match = _NUMBER.fullmatch(text)
