@@ -6,6 +6,7 @@
     ├── InvalidValueError (also a ValueError)
     ├── AlreadyExistsError
     ├── AuthorityError
+    ├── DamagedError
     ├── KeyFileError
     ├── LedgerError
     ├── PassphraseError
@@ -47,6 +48,16 @@ class AlreadyExistsError(PkiError):
 
 class AuthorityError(PkiError):
     """The certificate authority of a directory can't issue: incomplete, unreadable, mismatched or expired."""
+
+
+class DamagedError(PkiError):
+    """A file by which a command that was killed would be finished is damaged."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is damaged, so what a killed command began can't be finished; look at it, then remove it"
+        )
+        self.path = path
 
 
 class KeyFileError(PkiError):

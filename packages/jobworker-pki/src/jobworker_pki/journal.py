@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from jobworker_pki.errors import DamagedError
+
 NAME = ".unfinished"
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
@@ -52,13 +54,16 @@ def write(directory: Path, steps: Sequence[Step], removed: Sequence[str]) -> Pat
 
 
 def recover(directory: Path) -> None:
-    """Finish what a journal says, and remove what was staged without one. Needs the lock. Raises OSError."""
+    """Finish what a journal says, and remove what was staged without one. Needs the lock.
+
+    Raises OSError, DamagedError.
+    """
     path = directory / NAME
     if path.exists():
-        journal = json.loads(path.read_text(encoding="utf-8"))
-        for step in journal["steps"]:
-            _finish(directory, Step(**step))
-        for name in journal["removed"]:
+        steps, removed = _read(path)
+        for step in steps:
+            _finish(directory, step)
+        for name in removed:
             (directory / name).unlink(missing_ok=True)
         sync(directory)
         path.unlink()
@@ -74,6 +79,19 @@ def sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _read(path: Path) -> tuple[list[Step], list[str]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        steps = [Step(**step) for step in content["steps"]]
+        names = [name for step in steps for name in (step.temporary, step.final)]
+        removed = [str(name) for name in content["removed"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise DamagedError(path) from None
+    if any(os.path.basename(name) != name for name in (*names, *removed)):
+        raise DamagedError(path)
+    return steps, removed
 
 
 def _finish(directory: Path, step: Step) -> None:
