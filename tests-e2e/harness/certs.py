@@ -36,9 +36,9 @@ class Pair:
 class Certs:
     """A directory as ``jobworker-pki init`` makes it, and further client certificates of its CA below it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         self.directory = directory
-        pki("init", "--dir", directory)
+        pki("init", "--dir", directory, *options)
         self.ca = directory / "ca.pem"
         self.full = Pair(directory / "full.pem", directory / "full.key")
         self.server = Pair(directory / "server.pem", directory / "server.key")
