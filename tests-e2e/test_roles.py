@@ -10,24 +10,12 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from conformance.jobs import SLEEPER, UNKNOWN_ID
-from harness.api import RPCS, Api, Failure, failing
+from harness.api import RPCS, Api, failing
 from harness.certs import Certs
 from harness.cli import Cli
+from harness.scopes import OPERATIONS, failure_of, request, require_scope
 from harness.server import Server
 
-OPERATIONS = {
-    "Start": "start",
-    "Stop": "change",
-    "Signal": "change",
-    "Delete": "change",
-    "Update": "change",
-    "QueryStatus": "look",
-    "GetStats": "look",
-    "Wait": "look",
-    "ListJobs": "look",
-    "GetOutput": "output",
-    "Attach": "input",
-}
 TABLE = {
     "full": {"start": "any", "change": "any", "look": "any", "output": "any", "input": "any"},
     "admin": {"start": "any", "change": "any", "look": "any", "output": "any", "input": "any"},
@@ -37,63 +25,16 @@ TABLE = {
 }
 
 
-def request(rpc: str, job_id: str) -> dict[str, object]:
-    """A request about one job that is done at once."""
-    if rpc == "Start":
-        return {"argv": ["true"]}
-    if rpc == "ListJobs":
-        return {"all_owners": True, "id_prefix": job_id}
-    if rpc == "Wait":
-        return {"job_ids": [job_id]}
-    if rpc == "GetOutput":
-        return {"job_id": job_id, "follow": False}
-    if rpc == "Attach":
-        return {"job_id": job_id, "input": True}
-    further: dict[str, dict[str, object]] = {
-        "Stop": {"force": True},
-        "Signal": {"signal": "SIGCONT"},
-        "Update": {"no_timeout": True},
-        "GetStats": {"once": True},
-    }
-    return {"job_id": job_id, **further.get(rpc, {})}
-
-
-def job_for(rpc: str, owner: Api) -> str:
-    """A job in the state that the RPC needs."""
-    if rpc in ("Wait", "Delete"):
-        return owner.wait(owner.start(["true"]).id).id
-    return owner.start(SLEEPER, stdin=True).id
-
-
-def failure_of(client: Api, rpc: str, job_id: str) -> Failure:
-    with failing() as failure:
-        client.call(rpc, **request(rpc, job_id))
-    return failure
-
-
 @pytest.mark.parametrize("whose", ["own", "other"])
 @pytest.mark.parametrize("rpc", RPCS)
 @pytest.mark.parametrize("role", TABLE)
 def test_the_table_of_roles(role: str, rpc: str, whose: str, server: Server, certs: Certs) -> None:
     """The caller is ann of the role; her own jobs were started by an ann that may start them."""
-    scope = TABLE[role][OPERATIONS[rpc]]
     owner_pair = certs.client("full", "ann" if whose == "own" else "bob")
     with Api(server, certs.client(role, "ann")) as caller, Api(server, owner_pair) as owner:
-        job_id = job_for(rpc, owner)
-        if scope == "none":
-            failure = failure_of(caller, rpc, job_id)
-            assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED")
-            assert role in failure.message
-            assert failure == failure_of(caller, rpc, UNKNOWN_ID), "whether the job exists can be told"
-        elif rpc == "ListJobs":
-            found = [job.id for job in caller.call(rpc, **request(rpc, job_id)).jobs]
-            assert found == ([job_id] if scope == "any" or whose == "own" else [])
-        elif rpc == "Start" or scope == "any" or whose == "own":
-            caller.call(rpc, **request(rpc, job_id))
-        else:
-            failure = failure_of(caller, rpc, job_id)
-            assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
-            assert failure.about(job_id) == failure_of(caller, rpc, UNKNOWN_ID).about(UNKNOWN_ID)
+        require_scope(TABLE[role], rpc, caller, owner, own=whose == "own")
+        if TABLE[role][OPERATIONS[rpc]] == "none":
+            assert role in failure_of(caller, rpc, UNKNOWN_ID).message
 
 
 @pytest.mark.parametrize("whose", ["own", "other"])

@@ -35,12 +35,14 @@ RPCS = (
 
 
 class Api:
-    """A connection of one client."""
+    """A connection of one client, which sends a token where it is given one."""
 
-    def __init__(self, server: Server, pair: Pair) -> None:
+    def __init__(self, server: Server, pair: Pair, token: str = "") -> None:
         credentials = grpc.ssl_channel_credentials(
             server.certs.ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes()
         )
+        if token:
+            credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
         # Channels of one process would share connections otherwise.
         self._channel = grpc.secure_channel(server.address, credentials, [("grpc.use_local_subchannel_pool", 1)])
         self.stub = WorkerServiceStub(self._channel)

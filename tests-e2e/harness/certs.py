@@ -51,18 +51,24 @@ class Certs:
             pki("issue", "--dir", below, "--role", role, "--name", name)
         return Pair(below / f"{name}.pem", below / f"{name}.key")
 
-    def by_hand(self, stem: str, role: str | None, valid_from: datetime, valid_until: datetime) -> Pair:
-        """A client certificate of this CA with any validity, and even without a role; ``stem`` is its name."""
+    def by_hand(
+        self, stem: str, role: str | None, valid_from: datetime, valid_until: datetime, *, key: bytes | None = None
+    ) -> Pair:
+        """A client certificate of this CA with any validity, and even without a role; ``stem`` is its name.
+
+        ``key``: the one in PEM that it is for; otherwise a new one is made.
+        """
         below = self.directory / "by-hand"
         below.mkdir(exist_ok=True)
         pair = Pair(below / f"{stem}.pem", below / f"{stem}.key")
-        key = ec.generate_private_key(ec.SECP256R1())
+        private = load_pem_private_key(key, None) if key else ec.generate_private_key(ec.SECP256R1())
+        assert isinstance(private, ec.EllipticCurvePrivateKey)
         issuer = x509.load_pem_x509_certificate(self.ca.read_bytes())
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, stem)]))
             .issuer_name(issuer.subject)
-            .public_key(key.public_key())
+            .public_key(private.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(valid_from)
             .not_valid_after(valid_until)
@@ -73,7 +79,7 @@ class Certs:
         ca_key = load_pem_private_key((self.directory / "ca.key").read_bytes(), None)
         assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
         pair.cert.write_bytes(builder.sign(ca_key, hashes.SHA256()).public_bytes(Encoding.PEM))
-        pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        pair.key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return pair
 
     def copy(self, directory: Path) -> Path:

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from harness.certs import Certs
 from harness.memory import memory_of
 from jobworker.v1 import job_pb2
 
+Cleaner = Callable[["Server"], Api]
+
 _QUEUED = (job_pb2.JOB_STATE_QUEUED,)
 _RUNNING = (job_pb2.JOB_STATE_STARTING, job_pb2.JOB_STATE_RUNNING)
 
@@ -27,8 +29,17 @@ _RUNNING = (job_pb2.JOB_STATE_STARTING, job_pb2.JOB_STATE_RUNNING)
 class Server:
     """``python -m jobworker_server`` on a free port; a new one at each start."""
 
-    def __init__(self, certs: Certs, directory: Path, served: Path | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        certs: Certs,
+        directory: Path,
+        served: Path | None = None,
+        options: Sequence[str] = (),
+        cleaner: Cleaner | None = None,
+    ) -> None:
+        """``cleaner`` connects as one who may stop all jobs; by default the client ``full`` does."""
         self._options = options
+        self._cleaner = cleaner or (lambda server: Api(server, certs.full))
         self.certs = certs
         self.state_dir = directory / "state"
         self.address = ""
@@ -106,7 +117,7 @@ class Server:
         try:
             if self._process.poll() is not None:
                 self.start()
-            with Api(self, self.certs.full) as api:
+            with self._cleaner(self) as api:
                 for states in (_QUEUED, _RUNNING):  # none may take the place of another
                     for job in api.list(states=states, all_owners=True):
                         _stop(api, job.id)
