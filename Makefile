@@ -18,7 +18,7 @@ PROTOBUFS := $(HATCH) run protobufs:python packages/jobworker-proto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test crash-matrix lint format certs cert gentestcert protobufs check-protobufs build soak bench clean
+.PHONY: help setup demo test fuzz crash-matrix lint format certs cert gentestcert protobufs check-protobufs build soak bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ demo: $(HATCH_READY) ## See a job started, streamed, queried and stopped over mu
 
 test: $(HATCH_READY) ## Run all tests; ARGS="-k name" chooses among them
 	@$(RUN) pytest --numprocesses=auto $(ARGS)
+
+fuzz: $(HATCH_READY) ## Try hostile input for minutes; make test tries some of it. JOBWORKER_FUZZ=N examples a test
+	@JOBWORKER_FUZZ=$${JOBWORKER_FUZZ:-5000} $(RUN) pytest --numprocesses=auto --timeout=7200 -k fuzz packages $(ARGS)
 
 crash-matrix: $(HATCH_READY) ## Kill each part of a job at every step of its life; make test does so at a sample of them
 	@JOBWORKER_CRASH_EVERY=1 $(RUN) pytest --numprocesses=auto --timeout=1200 tests-e2e/crash $(ARGS)

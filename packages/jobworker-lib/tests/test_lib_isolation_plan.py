@@ -79,6 +79,11 @@ def test_groups_are_those_of_the_user_or_those_that_are_given() -> None:
     assert users.account("nobody", ["root", "4711"]).groups == (nobody.pw_gid, 0, 4711)
     with pytest.raises(InvalidArgumentError, match="no such group"):
         users.account("nobody", ["no-such-group-here"])
+    for name in ("no-such-user-here", "root\0", "²", "4294967295"):
+        with pytest.raises(InvalidArgumentError, match="no such user"):
+            users.account(name)
+    with pytest.raises(InvalidArgumentError, match="no such group"):
+        users.account("nobody", ["root\0"])
 
 
 def test_every_capability_of_this_kernel_has_a_name() -> None:

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 _LONGEST_GRACE_SECONDS = 86400.0
 _USAGE_SECONDS = 1.0
 """How long a shim has to tell what its job has used."""
+_BEYOND_TIME = 1 << 63
+"""What the index takes for no number."""
 _ID_PREFIX = re.compile(r"[0-9a-f-]{0,36}")
 
 
@@ -265,10 +267,13 @@ def _make_token(created_ns: int, job_id: str) -> str:
 
 def _read_token(token: str) -> tuple[int, str]:
     try:
-        created_ns, job_id = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
-        return int(created_ns), str(uuid.UUID(job_id))
+        text, job_id = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
+        created_ns, canonical = int(text), str(uuid.UUID(job_id))
     except (ValueError, binascii.Error):
-        raise InvalidArgumentError("page_token", "give the token that came with the page before") from None
+        created_ns, canonical = -1, ""
+    if not 0 <= created_ns < _BEYOND_TIME:
+        raise InvalidArgumentError("page_token", "give the token that came with the page before")
+    return created_ns, canonical
 
 
 def _states(state: State | str | Iterable[State | str] | None) -> frozenset[State]:

@@ -40,7 +40,7 @@ def entry(user: str) -> pwd.struct_passwd:
         if (number := _number(user)) is not None:
             return pwd.getpwuid(number)
         return pwd.getpwnam(user)
-    except KeyError:
+    except (KeyError, ValueError):  # the latter for a NUL in it
         raise InvalidArgumentError("user", "this host has no such user") from None
 
 
@@ -49,7 +49,7 @@ def _group(group: str) -> int:
         return number
     try:
         return grp.getgrnam(group).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):
         raise InvalidArgumentError("groups", "this host has no such group") from None
 
 
