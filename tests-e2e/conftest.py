@@ -13,6 +13,8 @@ from harness.certs import Certs
 from harness.cli import Cli
 from harness.relay import Relay
 from harness.server import Server
+from harness.sitting import Sitting
+from harness.tmux import Tmux
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +69,16 @@ def api(server: Server, certs: Certs) -> Iterator[Api]:
     """The stub of a client that may do everything."""
     with Api(server, certs.full) as api:
         yield api
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    tmux = Tmux(tmp_path / "tmux.sock")
+    yield tmux
+    tmux.close()
+
+
+@pytest.fixture
+def sit(tmux: Tmux, cli: Cli) -> Sitting:
+    """Somebody at terminals, with the command line."""
+    return Sitting(tmux, cli)

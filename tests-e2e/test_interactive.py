@@ -5,52 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.certs import Certs, Pair
+from harness.certs import Certs
 from harness.cli import Cli
 from harness.relay import Relay
 from harness.server import Server
-from harness.tmux import Terminal, Tmux, needs_tmux
+from harness.sitting import PROMPT, SHELL, Sitting
+from harness.tmux import Tmux, needs_tmux
 
 pytestmark = needs_tmux
-
-SHELL = ["bash", "--norc", "--noprofile", "-i"]
-PROMPT = ("--env", "PS1=job> ", "--env", "HISTFILE=/dev/null")
-
-
-@pytest.fixture
-def tmux(tmp_path: Path) -> Iterator[Tmux]:
-    tmux = Tmux(tmp_path / "tmux.sock")
-    yield tmux
-    tmux.close()
-
-
-class Sitting:
-    """Somebody who opens terminals and runs the command line in them."""
-
-    def __init__(self, tmux: Tmux, cli: Cli) -> None:
-        self._tmux = tmux
-        self._cli = cli
-
-    def __call__(self, *arguments: object, client: Pair | None = None, columns: int = 80, rows: int = 24) -> Terminal:
-        command, environment = self._cli.command(*arguments), self._cli.environment(client)
-        return self._tmux.open(command, environment, columns=columns, rows=rows)
-
-    def shell(self, **size: Any) -> Terminal:
-        """``run --tty`` with a shell that is ready."""
-        terminal = self("run", "--tty", *PROMPT, *SHELL, **size)
-        terminal.sees("job>")
-        return terminal
-
-
-@pytest.fixture
-def sit(tmux: Tmux, cli: Cli) -> Sitting:
-    return Sitting(tmux, cli)
 
 
 @pytest.fixture

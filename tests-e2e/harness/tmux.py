@@ -29,8 +29,9 @@ class Tmux:
         self._count += 1
         name = f"t{self._count}"
         variables = [f"{key}={value}" for key, value in environment.items() if key not in ("TMUX", "TERM")]
-        script = f"before=$(stty -g); {shlex.join(argv)}; status=$?; [ $before = $(stty -g) ] && m=kept || m=changed; "
-        script += "echo; echo exit:$status modes:$m; exec cat"
+        # Ctrl-C is the command's to heed, not the shell's.
+        script = f"trap : INT; before=$(stty -g); {shlex.join(argv)}; status=$?; "
+        script += "[ $before = $(stty -g) ] && m=kept || m=changed; echo; echo exit:$status modes:$m; exec cat"
         size = ["-x", str(columns), "-y", str(rows)]
         self.call("-f", "/dev/null", "new-session", "-d", "-s", name, *size, "env", "-i", *variables,
                   "TERM=screen-256color", "sh", "-c", script)  # fmt: skip
@@ -57,8 +58,9 @@ class Terminal:
         """Press keys: text, or names of tmux such as ``Enter`` and ``C-c``."""
         self._tmux.call("send-keys", "-t", self._name, *keys)
 
-    def screen(self) -> str:
-        return self._tmux.call("capture-pane", "-p", "-t", self._name)
+    def screen(self, *, colours: bool = False) -> str:
+        """What is on the screen; with ``colours`` the sequences that set them are in it."""
+        return self._tmux.call("capture-pane", "-p", *(["-e"] if colours else []), "-t", self._name)
 
     def sees(self, *texts: str) -> str:
         """Wait until all the texts are on the screen: the screen."""

@@ -12,16 +12,16 @@ import pytest
 
 from jobworker.v1 import job_pb2
 from jobworker.v1 import worker_service_pb2 as api
+from jobworker_cli.command_table import COMMANDS
 from scripted_server import ScriptedServer, chunk, exited, job, refusal
 
 if TYPE_CHECKING:
     from cli_process import Cli
 
-COMMANDS = ["start", "run", "status", "stats", "logs", "stop", "signal", "update", "list", "wait", "rm"]
 ALIASES = ["query", "stream", "output"]
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS + ALIASES)])
+@pytest.mark.parametrize("command", [[], *([name] for name in [*COMMANDS, *ALIASES])])
 def test_help_is_fast_and_fits(cli: Cli, command: list[str]) -> None:
     shown = cli(*command, "--help")
     assert shown.returncode == 0

@@ -98,14 +98,18 @@ def test_an_only_context_needs_no_choice(tmp_path: Path, environ: dict[str, str]
         (
             "zebra: a",
             "unknown key 'zebra'",
-            "known keys: serverAddress, serverCA, clientCertificate, clientKey, tokenFile, contexts",
+            "known keys: serverAddress, serverCA, clientCertificate, clientKey, tokenFile, currentContext, contexts",
         ),
         ("contexts: {a: {clientCert: x}}", "unknown key 'clientCert' in contexts.a", "did you mean clientCertificate?"),
         ("serverAddress: 5", "serverAddress must be a text", ""),
         ("- a", "the file must be a mapping", ""),
         ("a: [", "line 1: this is not YAML", ""),
         ("a: 'b\x00'", "this is not YAML", ""),
-        ("contexts: {a: {}, b: {}}", "has several contexts", "choose with --context: a, b"),
+        (
+            "contexts: {a: {}, b: {}}",
+            "has several contexts",
+            "choose with --context, or with `jobworker-cli config use`: a, b",
+        ),
         ("serverAddress: nonsense", "'nonsense' is not HOST:PORT, such as localhost:50051", ""),
     ],
 )
@@ -145,3 +149,12 @@ def test_a_bad_address(environ: dict[str, str], value: str) -> None:
 def test_a_bad_timeout(environ: dict[str, str], value: str) -> None:
     with pytest.raises(ConfigurationError, match=r"not a number of seconds above 0 \(from JOBWORKER_TIMEOUT\)"):
         config.resolve({}, environ | {"JOBWORKER_TIMEOUT": value})
+
+
+def test_the_current_context_counts_where_none_is_chosen(tmp_path: Path, environ: dict[str, str]) -> None:
+    path = write(tmp_path, "currentContext: b\ncontexts:\n  a: {serverAddress: 'a:1'}\n  b: {serverAddress: 'b:1'}\n")
+    assert config.resolve({}, environ).server == ("b:1", f"contexts.b.serverAddress in {path}")
+    assert config.resolve({"context": "a"}, environ).server.value == "a:1"
+    write(tmp_path, "currentContext: c\n")
+    with pytest.raises(ConfigurationError, match=r"has no context 'c' \(from currentContext in "):
+        config.resolve({}, environ)

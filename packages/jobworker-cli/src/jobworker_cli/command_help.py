@@ -6,13 +6,15 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+from jobworker_cli.plain_values import PlainValues
 
 _EXAMPLE = "jobworker-cli "
 _INDENT = " " * 4
 
 
-class Command(TyperCommand):
+class Command(PlainValues, TyperCommand):
     """A command whose arguments are shown as their metavar, without types and braces.
 
     The arguments are declared as hidden, for typer would list them, too. Rich would show panels, and make --help slow.
@@ -39,6 +41,20 @@ class Command(TyperCommand):
             for parameter in self.params
             if parameter.param_type_name == "argument"
         ]
+
+
+class HelpGroup(PlainValues, TyperGroup):
+    """A group of such commands."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands, each with the first sentence of its help, whole."""
+        with formatter.section("Commands"):
+            commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+            formatter.write_dl([(name, _summary(command)) for name, command in commands.items()])
+
+
+def _summary(command: Any) -> str:
+    return str(command.help).partition("\n")[0]
 
 
 def help_text(command: Callable[..., None]) -> str:

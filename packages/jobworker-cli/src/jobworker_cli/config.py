@@ -44,17 +44,19 @@ class Configuration:
         return float(self.reconnect.value)
 
 
-def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], *, option: str = "--{}") -> Configuration:
+def resolve(
+    flags: Mapping[str, str | None], environ: Mapping[str, str], *, option: str = "--{}", read_file: bool = True
+) -> Configuration:
     """Find each value in the first of flags, environment, configuration file and defaults that has it.
 
     ``flags`` has the options' names without dashes; the environment has them as ``JOBWORKER_NAME``. ``option`` is how
-    messages name a flag.
+    messages name a flag. Without ``read_file`` there is no configuration file.
 
     Raises:
         ConfigurationError: a value can't be used; its message says which source it came from.
     """
     given = [_flags_layer(flags, option), _environment_layer(environ)]
-    layers = [*given, _file_layer(given, environ), _defaults_layer()]
+    layers = [*given, _file_layer(given, environ) if read_file else {}, _defaults_layer()]
     configuration = Configuration(
         server=_first(layers, "server"),
         ca=_certificate_file(layers, "ca"),
@@ -64,7 +66,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], *, opti
         timeout=_first(layers, "timeout"),
         reconnect=_first(layers, "reconnect"),
     )
-    _check_server(configuration.server)
+    check_server(*configuration.server)
     if not _seconds(configuration.timeout) > 0:
         raise ConfigurationError(
             f"the timeout {configuration.timeout.value!r} is not a number of seconds above 0"
@@ -84,6 +86,12 @@ def default_file(environ: Mapping[str, str]) -> Path:
     # The specification of XDG_CONFIG_HOME has relative paths ignored.
     directory = Path(base) if base.startswith("/") else Path("~/.config").expanduser()
     return directory / "jobworker" / "config.yaml"
+
+
+def file_in_use(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Path:
+    """The configuration file that counts, whether or not it is there."""
+    chosen = flags.get("config") or environ.get("JOBWORKER_CONFIG")
+    return Path(chosen) if chosen else default_file(environ)
 
 
 def _flags_layer(flags: Mapping[str, str | None], option: str) -> _Layer:
@@ -142,11 +150,12 @@ def _certificate_file(layers: list[_Layer], role: str) -> Setting:
     return Setting(str(Path(certs.value) / f"{name.value}.{suffix}"), f"{certs.source} and {name.source}")
 
 
-def _check_server(server: Setting) -> None:
+def check_server(value: str, source: str) -> None:
+    """Refuse what is no address of a server. ConfigurationError."""
     try:
-        Address.parse(server.value)
+        Address.parse(value)
     except ValueError as error:
-        raise ConfigurationError(f"the server's address {error} (from {server.source})") from None
+        raise ConfigurationError(f"the server's address {error} (from {source})") from None
 
 
 def _seconds(setting: Setting) -> float:

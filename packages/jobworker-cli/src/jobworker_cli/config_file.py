@@ -6,6 +6,7 @@ It has ``serverAddress``, ``serverCA``, ``clientCertificate``, ``clientKey`` and
 ::
 
     serverCA: ca.pem                  # holds for every context that has none of its own
+    currentContext: work              # the one that counts where none is chosen
     contexts:
       work:
         serverAddress: jobs.example.com:50051
@@ -24,15 +25,16 @@ from pathlib import Path
 from jobworker_cli.errors import ConfigurationError
 from jobworker_cli.setting import Setting
 
-_SETTINGS = {
+SETTINGS = {
     "serverAddress": "server",
     "serverCA": "ca",
     "clientCertificate": "cert",
     "clientKey": "key",
     "tokenFile": "token_file",
 }
-_PATHS = ("ca", "cert", "key", "token_file")
-_CONTEXTS = "contexts"
+PATHS = ("ca", "cert", "key", "token_file")
+CONTEXTS = "contexts"
+CURRENT = "currentContext"
 
 
 def read(path: Path, context: Setting | None) -> dict[str, Setting]:
@@ -43,16 +45,21 @@ def read(path: Path, context: Setting | None) -> dict[str, Setting]:
     Raises:
         ConfigurationError: the file can't be read, a key or value is wrong, or there is no such context.
     """
-    content = _mapping(_load(path), path, "")
-    _require_known(content, [*_SETTINGS, _CONTEXTS], path, "")
-    contexts = _mapping(content.pop(_CONTEXTS, None), path, _CONTEXTS)
+    content = load(path)
+    contexts = _mapping(content.pop(CONTEXTS, None), path, CONTEXTS)
+    current = content.pop(CURRENT, None)
     settings = _settings(content, path, "")
     by_name = {name: _context(contexts, name, path) for name in contexts}
+    if context is None and current is not None:
+        if not isinstance(current, str):
+            raise ConfigurationError(f"{path}: {CURRENT} must be a text")
+        context = Setting(current, f"{CURRENT} in {path}")
     if context is None:
         if settings or not by_name:
             return settings
         if len(by_name) > 1:
-            raise ConfigurationError(f"{path} has several contexts", f"choose with --context: {_names(by_name)}")
+            hint = f"choose with --context, or with `jobworker-cli config use`: {_names(by_name)}"
+            raise ConfigurationError(f"{path} has several contexts", hint)
         return next(iter(by_name.values()))
     if context.value not in by_name:
         hint = f"it has: {_names(by_name)}" if by_name else "it has no contexts"
@@ -60,11 +67,16 @@ def read(path: Path, context: Setting | None) -> dict[str, Setting]:
     return settings | by_name[context.value]
 
 
-def _load(path: Path) -> object:
+def load(path: Path) -> dict[str, object]:
+    """The whole file, as it stands; its keys outside of contexts are known ones.
+
+    Raises:
+        ConfigurationError: it can't be read, or is something else.
+    """
     import yaml  # only where there is a file to read
 
     try:
-        return yaml.safe_load(path.read_bytes())
+        content = _mapping(yaml.safe_load(path.read_bytes()), path, "")
     except OSError as error:
         raise ConfigurationError(f"the configuration file {path} can't be read: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:
@@ -72,12 +84,24 @@ def _load(path: Path) -> object:
         raise ConfigurationError(f"{path}{where}: this is not YAML: {error.problem}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigurationError(f"{path}: this is not YAML: {error}") from None
+    _require_known(content, [*SETTINGS, CURRENT, CONTEXTS], path, "")
+    return content
+
+
+def context_names(path: Path) -> list[str]:
+    """The contexts of a file. ConfigurationError."""
+    return list(_mapping(load(path).get(CONTEXTS), path, CONTEXTS))
+
+
+def require_key(key: str, path: Path) -> None:
+    """Refuse what is no key of a context. ConfigurationError."""
+    _require_known([key], list(SETTINGS), path, "")
 
 
 def _context(contexts: Mapping[str, object], name: str, path: Path) -> dict[str, Setting]:
-    where = f"{_CONTEXTS}.{name}"
+    where = f"{CONTEXTS}.{name}"
     content = _mapping(contexts[name], path, where)
-    _require_known(content, list(_SETTINGS), path, where)
+    _require_known(content, list(SETTINGS), path, where)
     return _settings(content, path, f"{where}.")
 
 
@@ -86,8 +110,8 @@ def _settings(content: Mapping[str, object], path: Path, prefix: str) -> dict[st
     for key, value in content.items():
         if not isinstance(value, str) or not value:
             raise ConfigurationError(f"{path}: {prefix}{key} must be a text")
-        name = _SETTINGS[key]
-        text = str(path.parent / Path(value).expanduser()) if name in _PATHS else value
+        name = SETTINGS[key]
+        text = str(path.parent / Path(value).expanduser()) if name in PATHS else value
         settings[name] = Setting(text, f"{prefix}{key} in {path}")
     return settings
 

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from jobworker_cli import __version__, exit_status
-from jobworker_cli.command_help import Command, help_text
-from jobworker_cli.commands.attach import attach
-from jobworker_cli.commands.events import events
-from jobworker_cli.commands.list import list_jobs
-from jobworker_cli.commands.logs import logs
-from jobworker_cli.commands.rm import remove
-from jobworker_cli.commands.run import run
-from jobworker_cli.commands.signal import send_signal
-from jobworker_cli.commands.start import start
-from jobworker_cli.commands.stats import stats
-from jobworker_cli.commands.status import status
-from jobworker_cli.commands.stop import stop
-from jobworker_cli.commands.update import update
-from jobworker_cli.commands.wait import wait
+from jobworker_cli.command_help import help_text
+from jobworker_cli.command_table import LazyGroup
 from jobworker_cli.errors import ClientError
 from jobworker_cli.terminal import (
     OutputClosedError,
@@ -36,33 +23,13 @@ from jobworker_cli.terminal import (
 
 app = typer.Typer(
     name="jobworker-cli",
+    cls=LazyGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _add(command: Callable[..., None], name: str, *aliases: str, **settings: bool) -> None:
-    for alias in (name, *aliases):
-        hidden = alias != name
-        app.command(alias, cls=Command, hidden=hidden, help=help_text(command), context_settings=settings)(command)
-
-
-_add(start, "start", allow_interspersed_args=False)  # What follows COMMAND belongs to it, options too.
-_add(run, "run", allow_interspersed_args=False)
-_add(attach, "attach")
-_add(status, "status", "query")
-_add(stats, "stats")
-_add(logs, "logs", "stream", "output")
-_add(stop, "stop")
-_add(send_signal, "signal")
-_add(update, "update")
-_add(list_jobs, "list")
-_add(wait, "wait")
-_add(events, "events", "watch")
-_add(remove, "rm")
 
 
 def _version(wanted: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar, overload
 import typer
 
 from jobworker_cli import quantities
+from jobworker_cli.formats import JsonFormat, OutputFormat
 from jobworker_cli.local_terminal import local_size
 from jobworker_cli.models import OutputLimit, OutputLimitAction, RestartPolicy, TerminalSize
 
@@ -18,18 +19,34 @@ T = TypeVar("T")
 _SMALLEST_OUTPUT_LIMIT = 64 << 10
 
 
-class OutputFormat(StrEnum):
-    """How a result is written."""
-
-    JSON = "json"
-
-
 JobId = Annotated[
     str, typer.Argument(metavar="ID", hidden=True, help="The job's id, or as much of its beginning as tells it apart.")
 ]
-Output = Annotated[OutputFormat | None, typer.Option("--output", "-o", help="Write the result as JSON.")]
+JobIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID ...]", hidden=True, help="Ids, or as much of their beginnings as tells them apart."),
+]
+Output = Annotated[
+    OutputFormat | None,
+    typer.Option("--output", "-o", help="Write the result as JSON, YAML, a wide table, or the id alone."),
+]
+JsonOutput = Annotated[JsonFormat | None, typer.Option("--output", "-o", help="Write each line as JSON.")]
+ByLabel = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="K=V", help="Instead of ids: all of yours with this label; may be repeated."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+AllOwners = Annotated[bool, typer.Option("--all-owners", help="Everyone's, as far as you may see them.")]
 Command = Annotated[
     list[str],
+    typer.Argument(
+        metavar="COMMAND [ARG ...]",
+        hidden=True,
+        help="What to run and its arguments, as they stand: there is no shell, `sh -c '...'` runs one.",
+    ),
+]
+OptionalCommand = Annotated[
+    list[str] | None,
     typer.Argument(
         metavar="COMMAND [ARG ...]",
         hidden=True,

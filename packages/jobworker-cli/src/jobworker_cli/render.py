@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 def job_json(job: Job) -> str:
     """One job as an object."""
-    return json.dumps(_job_object(job), indent=2)
+    return json.dumps(job_object(job), indent=2)
 
 
 def jobs_json(jobs: Iterable[Job]) -> str:
     """Jobs as an array of objects."""
-    return json.dumps([_job_object(job) for job in jobs], indent=2)
+    return json.dumps([job_object(job) for job in jobs], indent=2)
 
 
 def chunk_lines(chunks: Iterable[Chunk]) -> Iterator[str]:
@@ -51,7 +51,7 @@ def event_json(event: Event | str) -> str:
             "time": utc(event.time),
             "id": event.job_id,
             "cursor": event.cursor,
-            "job": _job_object(event.job) if event.job else None,
+            "job": job_object(event.job) if event.job else None,
         }
     )
 
@@ -66,7 +66,8 @@ def utc(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _job_object(job: Job) -> dict[str, Any]:
+def job_object(job: Job) -> dict[str, Any]:
+    """A job as the plain values of its JSON."""
     return {
         "id": job.id,
         "command": list(job.argv),

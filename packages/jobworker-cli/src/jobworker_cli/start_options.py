@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jobworker_cli.models import Job
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 def start_job(client: Client, command: list[str], starting: StartOptions) -> Job:
@@ -28,7 +29,7 @@ def start_job(client: Client, command: list[str], starting: StartOptions) -> Job
         raise
 
 
-def takes_start_options(command: Callable[..., None]) -> Callable[..., None]:
+def takes_start_options(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command these options where it has the parameter ``starting``, which gets what they ask for."""
     readers = (_read, limit_options.read, isolation_options.read, isolation_options.read_account)
     shared = {name: parameter for read in readers for name, parameter in _parameters_of(read).items()}
@@ -37,15 +38,15 @@ def takes_start_options(command: Callable[..., None]) -> Callable[..., None]:
         parameters += shared.values() if parameter.name == "starting" else [parameter]
 
     @wraps(command)
-    def with_options(**arguments: Any) -> None:
-        def asked(read: Callable[..., T]) -> T:
+    def with_options(**arguments: Any) -> T:
+        def asked(read: Callable[..., U]) -> U:
             return read(**{name: arguments.pop(name) for name in _parameters_of(read)})
 
         starting = asked(_read)
         starting["limits"] = asked(limit_options.read)
         starting["isolation"] = asked(isolation_options.read)
         starting["user"], starting["groups"] = asked(isolation_options.read_account)
-        command(**arguments, starting=starting)
+        return command(**arguments, starting=starting)
 
     # What typer makes the command's options from.
     with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # mypy knows it of no function

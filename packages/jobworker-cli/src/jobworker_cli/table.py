@@ -54,6 +54,23 @@ def for_pipe(jobs: Sequence[Job]) -> Iterator[str]:
     return _aligned(rows)
 
 
+def wide(jobs: Sequence[Job]) -> Iterator[str]:
+    """Lines with all that a row can tell, however long."""
+    rows = [["ID", "STATUS", "OWNER", "CREATED", "STARTED", "ENDED", "OUTPUT", "LABELS", "COMMAND"]]
+    for job in jobs:
+        times = (_moment(job.created_at), _moment(job.started_at), _moment(job.ended_at))
+        labels = ",".join(f"{key}={value}" for key, value in sorted(job.labels.items()))
+        rows.append([
+            job.id, escape(job.describe()), escape(job.owner), *times,
+            str(job.output_bytes), escape(labels) or "-", command_line(job.argv),
+        ])  # fmt: skip
+    return _aligned(rows)
+
+
+def _moment(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else "-"
+
+
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import sys
 from collections.abc import Iterable
 from itertools import groupby
 
 from jobworker_cli.errors import AmbiguousIdError, ClientError
-from jobworker_cli.models import Chunk, Stream
+from jobworker_cli.models import Chunk, Gap, Stream
 from jobworker_cli.text import command_line, escape
 
 _STDOUT = 1
@@ -35,6 +36,15 @@ def hold_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, mode)  # The lowest free number, which is this one.
+
+
+def screen_size() -> os.terminal_size:
+    """Columns and lines of the terminal at the standard output, whatever the environment says of another one."""
+    with contextlib.suppress(OSError):
+        size = os.get_terminal_size(_STDOUT)
+        if size.columns and size.lines:
+            return size
+    return shutil.get_terminal_size()
 
 
 def print_line(text: str) -> None:
@@ -71,9 +81,14 @@ def write_output(chunks: Iterable[Chunk], *, all_to_stdout: bool = False) -> Non
     """
     for (stream, gap), run in groupby(chunks, key=lambda chunk: (chunk.stream, chunk.gap)):
         if gap:
-            say(f"{gap.end - gap.begin} bytes from offset {gap.begin} on were dropped to keep the job's output limit")
+            say_gap(gap)
         descriptor = _STDOUT if all_to_stdout or stream is Stream.STDOUT else _STDERR
         write(descriptor, b"".join(chunk.data for chunk in run))
+
+
+def say_gap(gap: Gap) -> None:
+    """Tell that output is missing."""
+    say(f"{gap.end - gap.begin} bytes from offset {gap.begin} on were dropped to keep the job's output limit")
 
 
 def write(descriptor: int, data: bytes) -> None:

@@ -21,12 +21,12 @@ def events(
         list[str] | None, typer.Argument(metavar="[ID ...]", hidden=True, help="Only of these jobs.")
     ] = None,
     *,
-    all_owners: Annotated[bool, typer.Option("--all-owners", help="Everyone's, as far as you may see them.")] = False,
+    all_owners: options.AllOwners = False,
     cursor: Annotated[
         str,
         typer.Option("--cursor", metavar="CURSOR", help="Go on after the event with this. Default: from now on."),
     ] = "",
-    output: options.Output = None,
+    output: options.JsonOutput = None,
 ) -> None:
     """Tell what happens to your jobs, a line an event, until Ctrl-C.
 

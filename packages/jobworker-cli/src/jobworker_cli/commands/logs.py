@@ -13,7 +13,8 @@ from jobworker_cli.connection import connect
 from jobworker_cli.errors import InvalidRequestError, OutputInterruptedError
 from jobworker_cli.models import Job, Stream
 from jobworker_cli.render import chunk_lines
-from jobworker_cli.terminal import print_line, write_output
+from jobworker_cli.stamps import MarkedOutput
+from jobworker_cli.terminal import print_line
 
 
 def logs(
@@ -36,12 +37,15 @@ def logs(
     attempt: Annotated[
         int | None, typer.Option("--attempt", metavar="N", min=1, help="Only what this execution of the command wrote.")
     ] = None,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", "-T", help="Begin each line with the time at which it was captured.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Write a JSON object a line for each chunk.")] = False,
 ) -> None:
     """Write a job's output, all of it, until the job has ended.
 
     Also: stream, output. Bytes come out unchanged: the job's stdout on the standard output, its stderr on the
-    standard error.
+    standard error, where it is red on a terminal unless NO_COLOR is set.
 
     With --json a chunk is {"log", "stream", "time", "offset"}, with log_base64 instead of log where its bytes are not
     UTF-8. Chunks are as they arrived, not lines. Output that was dropped to keep the job's output limit is a line
@@ -59,6 +63,9 @@ def logs(
     _refuse("--attempt", attempt, {"--tail": tail, "--since": since, "--offset": offset or None})
     _refuse("--tail", tail, {"--since": since, "--offset": offset or None})
     moment = None if since is None else options.parsed("--since", lambda text: quantities.moment(text, _now()), since)
+    if json and timestamps:
+        raise typer.BadParameter("with --json each chunk has its time", param_hint="--timestamps")
+    marked = MarkedOutput(all_to_stdout=stream is not None, timestamps=timestamps)
     with connect(context.obj) as client:
         found = client.resolve(job_id)
         follow, end = not no_follow, None
@@ -71,7 +78,7 @@ def logs(
                 if json:
                     print_line("\n".join(chunk_lines(batch)))
                 else:
-                    write_output(batch, all_to_stdout=stream is not None)
+                    marked.write(batch)
         except OutputInterruptedError as error:
             error.hint = f"go on with --offset {error.offset}"
             raise

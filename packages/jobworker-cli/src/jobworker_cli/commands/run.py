@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobworker_cli import exit_status, options, session
+from jobworker_cli.commands.start import start_and_leave
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, OutputInterruptedError
 from jobworker_cli.models import JobState
@@ -27,6 +28,9 @@ def run(
     command: options.Command,
     *,
     starting: StartOptions,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the job's id and leave it, as start does.")
+    ] = False,
 ) -> None:
     """Run a job as if it were here, and exit as it does.
 
@@ -45,6 +49,9 @@ def run(
         jobworker-cli run --tty bash
         jobworker-cli run --timeout 60 -- sh -c 'make 2>&1 | tail'
     """
+    if detach:
+        start_and_leave(context, command, starting)
+        return
     tty = starting["terminal"] is not None
     feed = starting["stdin"] or (tty and os.isatty(0))
     with connect(context.obj) as client, StopOnSignal(client) as stopper:

@@ -21,7 +21,7 @@ def stats(
     interval: Annotated[
         float, typer.Option("--interval", metavar="SECONDS", min=0.1, max=86400, help="The time between two lines.")
     ] = 1.0,
-    output: options.Output = None,
+    output: options.JsonOutput = None,
 ) -> None:
     """Tell what a job uses, at an interval, until it has ended.
 

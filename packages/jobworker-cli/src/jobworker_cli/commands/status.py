@@ -6,17 +6,19 @@ import typer
 
 from jobworker_cli import options
 from jobworker_cli.connection import connect
-from jobworker_cli.render import job_json
+from jobworker_cli.formats import job_text
 from jobworker_cli.terminal import print_line
 from jobworker_cli.text import escape
 
 
 def status(context: typer.Context, job_id: options.JobId, output: options.Output = None) -> None:
-    """Tell whether a job runs, or how it ended. Also: query.
+    """Tell whether a job runs, or how it ended.
 
-    jobworker-cli status 3f2a91c0            # exited (exit code: 3)
-    jobworker-cli status -o json 3f2a91c0
+    Also: query.
+
+        jobworker-cli status 3f2a91c0            # exited (exit code: 3)
+        jobworker-cli status -o json 3f2a91c0
     """
     with connect(context.obj) as client:
         job = client.status(client.resolve(job_id))
-    print_line(job_json(job) if output else escape(job.describe()))
+    print_line(job_text(job, output) if output else escape(job.describe()))

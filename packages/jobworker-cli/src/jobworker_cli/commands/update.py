@@ -8,7 +8,7 @@ import typer
 
 from jobworker_cli import options
 from jobworker_cli.connection import connect
-from jobworker_cli.render import job_json
+from jobworker_cli.formats import job_text
 from jobworker_cli.terminal import print_line
 
 
@@ -33,7 +33,7 @@ def update(
     with connect(context.obj) as client:
         job = client.set_timeout(client.resolve(job_id), seconds)
     if output:
-        print_line(job_json(job))
+        print_line(job_text(job, output))
 
 
 def _seconds(text: str) -> float | None:
