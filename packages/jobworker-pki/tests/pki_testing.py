@@ -74,32 +74,35 @@ def contents(directory: Path) -> dict[str, bytes]:
 _ON_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, sys.argv[1:])
+os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
 def pki_on_terminal(*arguments: str | Path, cwd: Path, answers: dict[str, str]) -> tuple[int, str]:
-    """Run ``jobworker-pki`` on a terminal of its own and type the answer to each question when it is asked.
+    """Run ``jobworker-pki`` on a terminal of its own, as :func:`on_terminal` does."""
+    return on_terminal(command(*arguments), cwd=cwd, answers=answers)
+
+
+def on_terminal(argv: list[str], *, cwd: Path, answers: dict[str, str], **environment: str) -> tuple[int, str]:
+    """Run a program on a terminal of its own and type the answer to each question when it is asked.
 
     Returns the exit status and what stood on the terminal.
     """
     ours, theirs = os.openpty()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", _ON_TERMINAL, *command(*arguments)],
-            cwd=cwd, env=clean({}), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            [sys.executable, "-c", _ON_TERMINAL, *argv],
+            cwd=cwd, env=clean(environment), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         )  # fmt: skip
     finally:
         os.close(theirs)
-    seen, waiting = "", dict(answers)
+    seen, waiting = b"", dict(answers)
     with process, open(ours, "r+b", buffering=0) as terminal:
         while chunk := _read(terminal):
-            seen += chunk.decode()
-            terminal.writelines(
-                f"{waiting.pop(question)}\n".encode()
-                for question in [question for question in waiting if question in seen]
-            )
-        return process.wait(timeout=60), seen.replace("\r\n", "\n")
+            seen += chunk
+            asked = [question for question in waiting if question.encode() in seen]
+            terminal.writelines(f"{waiting.pop(question)}\n".encode() for question in asked)
+        return process.wait(timeout=60), seen.decode().replace("\r\n", "\n")
 
 
 def _read(terminal: io.FileIO) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
@@ -98,10 +99,20 @@ def test_what_is_none(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @pytest.mark.parametrize("mask", [0xFF, 0x01, 0x80, 0x0F])
 def test_damaged_anywhere(tmp_path: Path, mask: int) -> None:
-    der = x509.load_pem_x509_csr(pem()).public_bytes(Encoding.DER)
+    path = tmp_path / "a.csr"
+    path.write_bytes(pem())
+    sent = requests.read(path)
+    der = sent.csr.public_bytes(Encoding.DER)
     for place in range(len(der)):
-        text = base64.encodebytes(der[:place] + bytes([der[place] ^ mask]) + der[place + 1 :]).decode()
-        refusal(tmp_path, f"-----BEGIN CERTIFICATE REQUEST-----\n{text}-----END CERTIFICATE REQUEST-----\n".encode())
+        text = base64.encodebytes(der[:place] + bytes([der[place] ^ mask]) + der[place + 1 :])
+        path.write_bytes(b"-----BEGIN CERTIFICATE REQUEST-----\n" + text + b"-----END CERTIFICATE REQUEST-----\n")
+        try:
+            read = requests.read(path)
+        except RequestError:
+            continue
+        # One content has several signatures, which differ in bits that mean nothing.
+        assert read.fingerprint == sent.fingerprint
+        assert read.registration == sent.registration
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
@@ -320,3 +331,22 @@ def test_requests_that_are_not_there(ca: Path, wanted: str) -> None:
         assert result.returncode == 1
         assert result.stderr.strip().isprintable()
     assert contents(ca / "certs") == before
+
+
+def test_another_signature_makes_no_other_request(ca: Path) -> None:
+    """Of each ECDSA signature (r, s), (r, -s) is one as well, and anybody can make it."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    (ca / "a.csr").write_bytes(pem())
+    assert pki("reject", "a.csr", "--yes", cwd=ca).returncode == 0
+    csr = x509.load_pem_x509_csr((ca / "a.csr").read_bytes())
+    r, s = decode_dss_signature(csr.signature)
+    signature = encode_dss_signature(r, order - s)
+    old = b"\x03" + bytes([len(csr.signature) + 1]) + b"\x00" + csr.signature
+    new = b"\x03" + bytes([len(signature) + 1]) + b"\x00" + signature
+    content = csr.public_bytes(Encoding.DER)[4:].replace(old, new)
+    der = b"\x30\x82" + len(content).to_bytes(2, "big") + content
+    (ca / "b.csr").write_bytes(x509.load_der_x509_csr(der).public_bytes(Encoding.PEM))
+    assert (ca / "b.csr").read_bytes() != (ca / "a.csr").read_bytes()
+    result = pki("approve", "b.csr", "--yes", cwd=ca)
+    assert result.returncode == 1
+    assert "it was rejected on" in result.stderr

@@ -46,9 +46,9 @@ class Request:
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of the PKCS #10 request, in hexadecimal digits."""
+        """The SHA-256 of what the sender signed, in hexadecimal digits: there are many signatures of one content."""
         digest = hashes.Hash(hashes.SHA256())
-        digest.update(self.csr.public_bytes(Encoding.DER))
+        digest.update(self.csr.tbs_certrequest_bytes)
         return digest.finalize().hex()
 
 
@@ -71,7 +71,7 @@ def to_pem(
     if renews is not None:
         parts.append(renews.public_bytes(Encoding.PEM))
     if old_key is not None:
-        text = base64.encodebytes(_sign(old_key, _CONTEXT + csr.public_bytes(Encoding.DER))).decode()
+        text = base64.encodebytes(_sign(old_key, _CONTEXT + csr.tbs_certrequest_bytes)).decode()
         parts.append(f"-----BEGIN {_LABEL}-----\n{text}-----END {_LABEL}-----\n".encode())
     return b"".join(parts)
 
@@ -154,7 +154,7 @@ def _require_signed_by(
         return
     encoded = signature.split(b"\n", 1)[1].rsplit(b"-----END", 1)[0]
     try:
-        _verify(old_key, base64.b64decode(encoded), _CONTEXT + csr.public_bytes(Encoding.DER))
+        _verify(old_key, base64.b64decode(encoded), _CONTEXT + csr.tbs_certrequest_bytes)
     except InvalidSignature:
         raise RequestError(path, "the signature with the key of the certificate that it renews is wrong") from None
 

@@ -49,7 +49,7 @@ def issue(
     """Return a token that gives the holder of the certificate in ``file`` a role.
 
     It ends with ``lifetime``, or with the certificate if that is sooner. The signing key is made where there is none,
-    encrypted where a passphrase is given.
+    encrypted where a passphrase is given, or has to be because the CA's key is encrypted.
 
     Raises InvalidValueError, UnreadableCertificateError, RefusedError for a certificate that no server accepts,
     KeyFileError, PassphraseError, AlreadyExistsError, WriteError.
@@ -109,7 +109,8 @@ def _signing_key(directory: Path, passphrase: Passphrase) -> tuple[ec.EllipticCu
     path, public = directory / f"{layout.TOKEN}.key", directory / f"{layout.TOKEN}.pub"
     if not os.path.lexists(path):
         key = new_key()
-        secret = passphrase.new_for(path) if passphrase.given else None
+        protected = passphrase.given or keys.is_encrypted(directory / f"{layout.CA}.key")
+        secret = passphrase.new_for(path) if protected else None
         files = [
             NewFile(path.name, keys.to_pem(key, secret), PRIVATE),
             NewFile(public.name, keys.public_pem(key.public_key()), PUBLIC),
