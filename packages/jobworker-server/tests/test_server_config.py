@@ -13,6 +13,7 @@ from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address
+from jobworker_server.proxy_socket import ProxySocket
 
 BOUNDS = ("max_running", "max_running_per_owner", "when_full", "max_queued")
 RETENTION = ("retention_age", "retention_jobs", "retention_bytes")
@@ -267,3 +268,24 @@ def test_a_revocation_list_is_beside_the_ca_or_where_it_is_said(tmp_path: Path) 
     assert files(ca="ca.pem").crl is None
     named = files(certs="here", crl="there.pem")
     assert (named.crl, named.crl_is_optional) == (Path("there.pem"), False)
+
+
+def test_a_proxy_is_given_by_its_socket(config: Path) -> None:
+    config.write_text("proxy: {socket: run/proxy.sock, group: www-data}")
+    found = resolve({}, {}, config)
+    assert found.proxy == ProxySocket(config.parent / "run/proxy.sock", "www-data")
+    assert config.parent / "run" in found.hidden_paths
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("{}", "proxy must hold a socket"),
+        ("/run/proxy.sock", "proxy must hold a socket"),
+        ("{socket: 3}", "proxy.socket: expected a path, not 3"),
+        ("{socket: a, group: 3}", "proxy.group: expected a name, not 3"),
+        ("{socket: a, grup: b}", "did you mean 'group'?"),
+    ],
+)
+def test_a_proxy_that_can_not_be_is_refused(config: Path, value: str, problem: str) -> None:
+    assert problem in problem_of(config, f"proxy: {value}")

@@ -53,10 +53,13 @@ async def serve(settings: Settings) -> None:
             identification=identification,
             quotas=settings.quotas,
             audit=audit,
+            proxy=settings.proxy,
         ) as server,
     ):
         loop.add_signal_handler(signal.SIGHUP, server.reload)
         _log.info("listening on %s", server.address)
+        if settings.proxy:
+            _log.info("listening for a proxy on %s", settings.proxy.path)
         _log.info("trusting clients of %s", tls.description)
         if audit.is_on:
             _log.info("the audit goes to %s", settings.audit.file or settings.audit.syslog)

@@ -11,7 +11,14 @@ import yaml
 
 from jobworker_lib.queue.bounds import WHEN_FULL, Bounds, WhenFull
 from jobworker_lib.store.retention import Retention
-from jobworker_server import audit_setting, identity_setting, limit_setting, quota_setting, retention_setting
+from jobworker_server import (
+    audit_setting,
+    identity_setting,
+    limit_setting,
+    proxy_setting,
+    quota_setting,
+    retention_setting,
+)
 from jobworker_server.audit import AuditSettings
 from jobworker_server.credentials import CredentialFiles
 from jobworker_server.errors import ConfigError
@@ -19,6 +26,7 @@ from jobworker_server.identity import IdentitySettings
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address
 from jobworker_server.nearest import nearest
+from jobworker_server.proxy_socket import ProxySocket
 from jobworker_server.quotas import Quotas
 
 T = TypeVar("T")
@@ -42,6 +50,7 @@ _KEYS = {
 
 _SECTIONS: Mapping[str, Callable[[object, Path], object]] = {
     "audit": audit_setting.audit_settings,
+    "proxy": proxy_setting.proxy_socket,
     "limits": lambda value, _: limit_setting.limit_policy(value),
     "quotas": lambda value, _: quota_setting.quotas(value),
     "identity": identity_setting.identity_settings,
@@ -80,12 +89,15 @@ class Settings:
     """The cgroup below which jobs get theirs; None: the engine finds one."""
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     """How callers are identified."""
+    proxy: ProxySocket | None = None
+    """Where calls come from that clients make through a proxy."""
     audit: AuditSettings = field(default_factory=AuditSettings)
     """Who is told what clients do."""
     policy: Path | None = None
     """The policy file; None: the built-in roles."""
     hidden_paths: tuple[Path, ...] = ()
-    """Where certificates and keys are, the directory or else each file, and the audit. Isolated jobs find it empty."""
+    """Where certificates and keys are, the directory or else each file, the audit, and the directory of the proxy's
+    socket. Isolated jobs find them empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
         _Layer(_DEFAULTS, "the default"),
     ]
     audit = _section(layers, "audit", AuditSettings())
+    proxy: ProxySocket | None = _section(layers, "proxy", None)
     return Settings(
         listen=_listen(layers),
         files=CredentialFiles(
@@ -133,11 +146,13 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], config:
         quotas=_section(layers, "quotas", Quotas()),
         identity=_section(layers, "identity", IdentitySettings()),
         audit=audit,
+        proxy=proxy,
         cgroup=_cgroup(layers),
         policy=_path(layers, "policy"),
         hidden_paths=(
             *{_hidden_path(layers, name): None for name in _FILES_OF_CERTS},
             *([audit.file] if audit.file else []),
+            *([proxy.path.parent] if proxy else []),
         ),
     )
 

@@ -9,6 +9,7 @@ operation.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -22,7 +23,7 @@ import grpc
 from google.protobuf.message import Message
 
 from jobworker_lib import aio
-from jobworker_server import shown
+from jobworker_server import proxied, shown
 from jobworker_server.access import Access
 from jobworker_server.audit import Audit, Entry
 from jobworker_server.call import Call
@@ -72,7 +73,14 @@ class Gate:
         self._limits = limits
         self._accounts = Accounts(quotas)
         self._lifetimes = Lifetimes()
+        self._shown = _shown_over_tls
         self.unfinished: set[asyncio.Task[object]] = set()
+
+    def behind_proxy(self) -> Gate:
+        """The same gate for calls that come through a proxy, which tells of the clients' certificates."""
+        gate = copy.copy(self)
+        gate._shown = _shown_to_proxy  # noqa: SLF001  it is one of ours
+        return gate
 
     def recheck(self) -> None:
         """End the open calls that what holds now does not allow any more."""
@@ -87,7 +95,7 @@ class Gate:
         """The call, where it may be made; whatever goes wrong in it is answered to the client here."""
         entry = self._audit.entry(operation, context.peer())
         try:
-            presented = shown.over_tls(context.auth_context())
+            presented = self._shown(context)
             entry.certificate = presented.certificate
             presented.require_valid(datetime.now(UTC))
             require_trusted = partial(self._require_trusted, presented)
@@ -200,6 +208,14 @@ Rpc = Unary[Any, Any] | Stream[Any, Any] | Duplex[Any, Any]
 
 def _serialize(message: Message) -> bytes:
     return message.SerializeToString()
+
+
+def _shown_over_tls(context: Context) -> Shown:
+    return shown.over_tls(context.auth_context())
+
+
+def _shown_to_proxy(context: Context) -> Shown:
+    return proxied.shown(_metadata(context))
 
 
 def _metadata(context: Context) -> Sequence[tuple[str, str | bytes]]:

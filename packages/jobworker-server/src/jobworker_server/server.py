@@ -19,6 +19,7 @@ from jobworker_server.identity import Identification
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.listening import Address, free_addresses
 from jobworker_server.policy import PolicyInForce
+from jobworker_server.proxy_socket import ProxySocket
 from jobworker_server.quotas import Quotas
 from jobworker_server.reloading import Reloading
 from jobworker_server.tls import MutualTls
@@ -33,6 +34,7 @@ class Server:
     The engine is the caller's: it is not closed with the server, and jobs run on. ``limits`` tells what jobs may use
     that clients start, ``policy`` who may do what, by default the built-in roles, ``identification`` who calls, and
     ``quotas`` what one client may ask. ``audit`` is told what they do; it is the caller's, too.
+    ``proxy`` is where calls come from that clients make through a proxy.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Server:
         identification: Identification | None = None,
         quotas: Quotas | None = None,
         audit: Audit | None = None,
+        proxy: ProxySocket | None = None,
     ) -> None:
         policy = policy or PolicyInForce()
         identification = identification or Identification()
@@ -59,6 +62,8 @@ class Server:
         )
         self._expiry = Expiry(tls.expiring, self._next_expiry, self._gate.recheck)
         self._listen = listen
+        self._proxy = proxy
+        self._servers: list[grpc.aio.Server] = []
 
     async def start(self) -> Address:
         """Begin to take calls, and tell where: the address that was asked for, with the real port.
@@ -67,16 +72,32 @@ class Server:
             ListenError: the address can't be listened on.
         """
         addresses = free_addresses(self._listen)
-        self._grpc = grpc.aio.server(options=transport.options(self._quotas, len(addresses)))
-        service.add_to(self._grpc, self._gate)
+        server = self._new_server(self._gate, len(addresses))
         for address in addresses:
             try:
-                self._grpc.add_secure_port(str(address), self._tls.server_credentials())
+                server.add_secure_port(str(address), self._tls.server_credentials())
             except RuntimeError:
                 raise ListenError(f"can't listen on {address}: it was taken a moment ago; try again") from None
-        await self._grpc.start()
+        if self._proxy:
+            self._listen_for(self._proxy)
+        for server in self._servers:
+            await server.start()
         self._watching = [asyncio.create_task(watch.run()) for watch in (self._reloading, self._expiry)]
         return Address(self._listen.host, addresses[0].port)
+
+    def _new_server(self, gate: Gate, listeners: int) -> grpc.aio.Server:
+        server = grpc.aio.server(options=transport.options(self._quotas, listeners))
+        service.add_to(server, gate)
+        self._servers.append(server)
+        return server
+
+    def _listen_for(self, proxy: ProxySocket) -> None:
+        address = proxy.prepare()
+        try:
+            self._new_server(self._gate.behind_proxy(), 1).add_insecure_port(address)
+        except RuntimeError:
+            raise ListenError(f"can't listen on {proxy.path}; may the server's user write to its directory?") from None
+        proxy.close_to_others()
 
     def _after_loading(self) -> None:
         self._gate.recheck()
@@ -92,7 +113,9 @@ class Server:
     async def stop(self) -> None:
         """Take no more calls, and end those that are open with UNAVAILABLE; done in a few seconds at most."""
         self._gate.close()
-        await self._grpc.stop(_GRACE)
+        await asyncio.gather(*(server.stop(_GRACE) for server in self._servers))
+        if self._proxy:
+            self._proxy.remove()
         unfinished = (*self._watching, *self._gate.unfinished)
         for task in unfinished:
             task.cancel()
