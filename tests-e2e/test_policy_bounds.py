@@ -31,6 +31,7 @@ roles:
   lowly: {{like: user, users: [nobody, games]}}
   lowly-fenced: {{like: user, users: [nobody], isolation: full}}
   mighty: {{like: user, newPrivileges: true}}
+  blind: {{start: own, stop: own, update: own}}
   plain: {{like: user, commands: [/bin/sh], environment: [LANG, "APP_*"]}}
 owners:
   eve: {{commands: []}}
@@ -207,6 +208,16 @@ def test_privileges_can_only_be_gained_where_that_is_allowed(own_server: Server,
             job = ann.start(script)
             assert output(ann, job).split()[1] == expected
             assert job.no_new_privileges == (expected == "1")
+
+
+def test_who_may_not_query_is_told_of_jobs_by_their_ids_alone(own_server: Server, certs: Certs, own_cli: Cli) -> None:
+    pair = certs.client("blind", "ann")
+    job_id = own_cli("start", "--", *SLEEPER, client=pair).out
+    with Api(own_server, pair) as ann:
+        assert ann.call("Update", job_id=job_id).job == job_pb2.Job(id=job_id, state=job_pb2.JOB_STATE_RUNNING)
+    own_cli("update", job_id, "--timeout", "600", client=pair)
+    own_cli("stop", job_id, client=pair)
+    own_cli("status", job_id, client=pair, status=4)
 
 
 def test_a_bound_on_running_jobs_holds_when_the_server_is_killed(own_server: Server, certs: Certs) -> None:

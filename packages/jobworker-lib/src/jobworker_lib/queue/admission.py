@@ -72,14 +72,18 @@ def is_bounded(spec: JobSpec, bounds: Bounds) -> bool:
     return bounds.exist or spec.running_per_owner is not None
 
 
-def in_turn(db: sqlite3.Connection, room: Room) -> Iterator[tuple[str, str]]:
-    """Id and owner of each queued job that may be started now, in order, as long as there is room.
+def in_turn(db: sqlite3.Connection, room: Room, of_owner: str | None = None) -> Iterator[tuple[str, str]]:
+    """Id and owner of each queued job that may be started now, of all or of one owner, in order, while there is room.
 
     An owner without room of their own is passed over, and so holds up nobody else; so is a job whose own bound is
     narrower than those of others of its owner. Nothing else is ever overtaken.
     """
-    text = "SELECT id, owner, running_per_owner FROM jobs WHERE state = 'queued' ORDER BY priority DESC, created_ns, id"
-    for job_id, owner, own_bound in db.execute(text):
+    which = "" if of_owner is None else " AND owner = ?"
+    text = (
+        "SELECT id, owner, running_per_owner FROM jobs"  # noqa: S608 - of constants only
+        f" WHERE state = 'queued'{which} ORDER BY priority DESC, created_ns, id"
+    )
+    for job_id, owner, own_bound in db.execute(text, () if of_owner is None else (of_owner,)):
         if room.is_full:
             return
         if room.has_for(owner, own_bound):
@@ -106,11 +110,10 @@ def count_queued(db: sqlite3.Connection) -> int:
 
 def _is_behind_others(db: sqlite3.Connection, spec: JobSpec, room: Room, bounds: Bounds) -> bool:
     """Whether somebody waits whose turn comes first, although there is room: the keeper is about to start them."""
-    competing = (job_id for job_id, owner in in_turn(db, room) if bounds.exist or owner == spec.owner)
-    first = next(competing, None)
+    first = next(in_turn(db, room, None if bounds.exist else spec.owner), None)
     if first is None:
         return False
-    (priority,) = db.execute("SELECT priority FROM jobs WHERE id = ?", (first,)).fetchone()
+    (priority,) = db.execute("SELECT priority FROM jobs WHERE id = ?", first[:1]).fetchone()
     return bool(priority >= spec.priority)
 
 

@@ -17,6 +17,7 @@ _ROOT = "/"
 _TERM = "TERM"
 _TERMINAL_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _MOST_TOLD = 10
+_LONGEST_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Permit:
         """
         allowed = self.rules.commands
         if allowed is not None and (not argv or argv[0] not in allowed):
-            raise self._refusal(f"start {argv[0] if argv else ''!r}", allowed)
+            raise self._refusal(f"start {_shown(argv[0] if argv else '')}", allowed)
 
     def check_environment(self, names: Mapping[str, str], *, has_terminal: bool) -> None:
         """Refuse a variable that may not be set; of a terminal its plain type may be told always."""
@@ -44,7 +45,7 @@ class Permit:
         for name, value in names.items():
             is_type = has_terminal and name == _TERM and _TERMINAL_TYPE.fullmatch(value)
             if not (is_type or matches(name, allowed)):
-                raise self._refusal(f"set the variable {name!r}", allowed)
+                raise self._refusal(f"set the variable {_shown(name)}", allowed)
 
     def user(self, asked: str) -> str | None:
         """The user that the job runs as; None: that of the server."""
@@ -52,7 +53,9 @@ class Permit:
         if allowed is None:
             return asked or None
         if not allowed or (asked and asked not in allowed):
-            raise self._refusal(f"start jobs of the user {asked!r}" if asked else "start jobs of any user", allowed)
+            raise self._refusal(
+                f"start jobs of the user {_shown(asked)}" if asked else "start jobs of any user", allowed
+            )
         return asked or allowed[0]
 
     def groups(self, user: str | None, asked: Sequence[str]) -> Sequence[str] | None:
@@ -76,7 +79,7 @@ class Permit:
             raise self._refusal("keep capabilities")
         for path in asked.writable:
             if self.rules.writable is not None and path not in self.rules.writable:
-                raise self._refusal(f"let jobs write to {path!r}", self.rules.writable)
+                raise self._refusal(f"let jobs write to {_shown(path)}", self.rules.writable)
         return fence.both(asked, demanded)
 
     def working_directory(self, asked: str, default: str, isolation: Isolation | None) -> str:
@@ -84,7 +87,7 @@ class Permit:
         harmless = (_ROOT, PRIVATE_TMP) if isolation and isolation.private_tmp else (_ROOT,)
         allowed = self.rules.writable
         if allowed is not None and asked and asked not in (*harmless, *allowed):
-            raise self._refusal(f"start jobs in {asked!r}", (*allowed, *harmless))
+            raise self._refusal(f"start jobs in {_shown(asked)}", (*allowed, *harmless))
         if asked:
             return asked
         if isolation and isolation.read_only and isolation.private_tmp:
@@ -100,3 +103,8 @@ class Permit:
                 f"; it allows {', '.join(some[:_MOST_TOLD]) or 'none'}{', ...' if len(some) > _MOST_TOLD else ''}"
             )
         return PermissionDeniedError("NOT_ALLOWED", message)
+
+
+def _shown(text: str) -> str:
+    """What a client has sent, for a message that goes to the log, too."""
+    return repr(text) if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]!r}..."

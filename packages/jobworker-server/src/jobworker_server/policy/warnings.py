@@ -35,6 +35,10 @@ def _of_rules(place: str, rules: Rules) -> Iterator[str]:
     for path in rules.writable or ():
         if not os.path.isdir(path):
             yield f"{place}.writable: there is no directory {path}"
+            continue
+        for above in Path(path).parents:
+            if who := _who_else_may_change(above):
+                yield f"{place}.writable: {path} may be replaced, for {who} may change {above}"
 
 
 def _of_command(command: Path) -> str | None:
