@@ -79,7 +79,7 @@ def _parsed(path: Path, pem: bytes) -> list[x509.CertificateRevocationList]:
         )
     try:
         return [x509.load_pem_x509_crl(block) for block in blocks]
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise CertificateError(f"{path} holds a CRL that can't be read: {error}") from None
 
 

@@ -94,7 +94,7 @@ class Trust:
             raise UnauthenticatedError(
                 "CERTIFICATE_NOT_TRUSTED",
                 "the client's certificate is not one of a CA that this server trusts now, it names "
-                f"{shown.certificate.issuer.rfc4514_string()!r} as its issuer: {str(error).partition(' (')[0]}",
+                f"{_issuer_of(shown.certificate)!r} as its issuer: {str(error).partition(' (')[0]}",
             ) from None
 
     def _verified_version_1(self, certificate: x509.Certificate, now: datetime) -> list[x509.Certificate]:
@@ -140,6 +140,13 @@ def _require_not_revoked(
             f"whether {whose} is revoked can't be told: the CRL of its CA expired on "
             f"{revocations.expires:%Y-%m-%d %H:%M:%S} UTC; whoever runs the server has to get a new one",
         )
+
+
+def _issuer_of(certificate: x509.Certificate) -> str:
+    try:
+        return certificate.issuer.rfc4514_string()
+    except ValueError:  # it is only read now
+        return "nobody"
 
 
 def _has_issued(ca: x509.Certificate, certificate: x509.Certificate) -> bool:
