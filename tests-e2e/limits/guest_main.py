@@ -45,6 +45,7 @@ WITHOUT_CLONE3: tuple[Scenario, ...] = (
     processes.is_in_its_cgroup_before_it_is_executed,
     memory.memory_of_a_child_ends_the_whole_job,
 )
+RESTARTED = "restarted_in_a_delegated_cgroup"
 REFUSED = "without_root_and_delegation"
 
 
@@ -57,6 +58,7 @@ def names(version: int) -> list[str]:
         *(f"{scenario.__name__}, kernel_log hidden" for scenario in WITHOUT_KERNEL_LOG),
         *(f"{scenario.__name__}, clone3 hidden" for scenario in WITHOUT_CLONE3),
         *(f"{scenario.__name__}, delegated" for scenario in DELEGATED),
+        RESTARTED,
         REFUSED,
     ]
 
@@ -95,7 +97,22 @@ def _vary(note: Callable[..., None]) -> None:
     os.chown(OTHER_DISK, USER, USER)
     order = replace(_order("delegated", DELEGATED, USER), cgroup="delegated", disk=OTHER_DISK, scratch=OTHER_DISK)
     note(run(order), ", delegated")
+    note({RESTARTED: {"failure": _not_restarted()}})
     note({REFUSED: {"failure": _not_refused()}})
+
+
+def _not_restarted() -> str:
+    """What is wrong where an engine without privileges dies and is started again while a job runs, as by systemd."""
+    _delegate("restarted")
+    os.setxattr("/sys/fs/cgroup/restarted", "user.delegate", b"1")
+    _order("restarted", (), USER)
+    told = ""
+    for act in ("first", "second"):
+        command = [sys.executable, "-m", "limits.restart", act, "restarted", str(USER)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        told += done.stdout + done.stderr if done.returncode else ""
+    return told
 
 
 def _order(name: str, chosen: tuple[Scenario, ...], user: int) -> Order:
@@ -108,6 +125,7 @@ def _order(name: str, chosen: tuple[Scenario, ...], user: int) -> Order:
 
 def _delegate(cgroup: str) -> None:
     """Give a new cgroup to the user, as systemd does."""
+    Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory +cpu +pids +io")
     directory = f"/sys/fs/cgroup/{cgroup}"
     os.mkdir(directory)
     for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):

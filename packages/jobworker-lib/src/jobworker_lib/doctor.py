@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobworker_lib.cgroup import devices, place
+from jobworker_lib.cgroup import delegation, devices, hierarchies, place
 from jobworker_lib.cgroup.checking import require_enforceable
 from jobworker_lib.errors import IsolationError, LimitNotEnforceableError
 from jobworker_lib.isolation.availability import settled
@@ -82,6 +82,7 @@ def examine_limits(cgroup: str | None = None) -> list[Finding]:
 
 def report(cgroup: str | None = None) -> str:
     """All of it as text for people."""
+    caution = _caution(cgroup)  # first: to examine may move this process
     findings = examine(cgroup)
     lines = [_about(cgroup)]
     for kind, title in (("limit", "Limits"), ("isolation", "Isolation")):
@@ -93,7 +94,14 @@ def report(cgroup: str | None = None) -> str:
         lines.append(
             textwrap.fill(f"{'; '.join(names)}: {problem}", _WIDTH, initial_indent="  - ", subsequent_indent="    ")
         )
+    if caution:
+        lines += ["", textwrap.fill(f"Beware: {caution}", _WIDTH)]
     return "\n".join(lines)
+
+
+def _caution(cgroup: str | None) -> str | None:
+    unified = hierarchies.read().unified
+    return delegation.warning(unified) if unified is not None and cgroup is None else None
 
 
 def _about(cgroup: str | None) -> str:

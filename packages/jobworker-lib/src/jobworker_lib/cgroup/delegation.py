@@ -50,6 +50,17 @@ def find(unified: Hierarchy, parent: str | None) -> tuple[str | None, str]:
     return _if_writable(unified.own)
 
 
+def warning(unified: Hierarchy) -> str | None:
+    """What will fail later, where this process is in the very cgroup that systemd has delegated; None: nothing."""
+    if unified.own is None or not _is_delegated(unified.own):
+        return None
+    return (
+        f"the engine is in {unified.own} itself, which systemd has delegated. Jobs enable controllers there for their"
+        " cgroups, and while they run the kernel lets no process enter it any more, so that a restart of the unit fails"
+        f" (219/CGROUP, EBUSY). Set DelegateSubgroup={ENGINE_LEAF} in the unit (systemd 254 or newer)"
+    )
+
+
 def enable(mount: str, directory: str, controllers: Iterable[str]) -> dict[str, str]:
     """Enable controllers for the cgroups in a directory, from the top down: what is wrong with each that can't be."""
     problems = {}
