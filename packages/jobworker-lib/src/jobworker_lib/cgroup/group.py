@@ -90,6 +90,14 @@ class Group(ABC):
     def out_of_memory_kills(self) -> int:
         """How many of its processes the kernel has killed for want of memory."""
 
+    def pressure(self, resource: str) -> float | None:
+        """What PSI tells of ``cpu``, ``memory`` or ``io``, in the hierarchy of version 2 alone; None: nothing."""
+        for line in (files.read(self.unified or "/dev/null", f"{resource}.pressure") or "").splitlines():
+            kind, average, *_ = line.split()
+            if kind == "some":
+                return float(average.removeprefix("avg10="))
+        return None
+
     def watch_out_of_memory(self) -> int | None:
         """A descriptor that can be read when memory is short, where the kernel doesn't kill the whole job by itself."""
         return None

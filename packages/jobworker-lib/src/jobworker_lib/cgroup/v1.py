@@ -75,6 +75,9 @@ class GroupV1(Group):
             memory_peak_bytes=files.read_number(self._of("memory"), "memory.max_usage_in_bytes"),
             pids=files.read_number(self._of("pids"), "pids.current"),
             pids_peak=files.read_number(self._of("pids"), "pids.peak"),
+            cpu_pressure=self.pressure("cpu"),
+            memory_pressure=self.pressure("memory"),
+            io_pressure=self.pressure("io"),
         )
 
     def out_of_memory_kills(self) -> int:

@@ -83,9 +83,9 @@ class GroupV2(Group):
             io_write_bytes=written,
             pids=files.read_number(self.directory, "pids.current"),
             pids_peak=files.read_number(self.directory, "pids.peak"),
-            cpu_pressure=self._pressure("cpu"),
-            memory_pressure=self._pressure("memory"),
-            io_pressure=self._pressure("io"),
+            cpu_pressure=self.pressure("cpu"),
+            memory_pressure=self.pressure("memory"),
+            io_pressure=self.pressure("io"),
         )
 
     def out_of_memory_kills(self) -> int:
@@ -110,13 +110,6 @@ class GroupV2(Group):
         pairs = [word.partition("=") for line in text.splitlines() for word in line.split()[1:]]
         read, written = (sum(int(value) for key, _, value in pairs if key == wanted) for wanted in ("rbytes", "wbytes"))
         return read, written
-
-    def _pressure(self, resource: str) -> float | None:
-        for line in (files.read(self.directory, f"{resource}.pressure") or "").splitlines():
-            kind, average, *_ = line.split()
-            if kind == "some":
-                return float(average.removeprefix("avg10="))
-        return None
 
 
 def quota_of(cpus: float) -> tuple[int, int]:
