@@ -12,7 +12,6 @@ from pathlib import Path
 
 from jobworker_lib import Engine, LimitNotEnforceableError, Limits
 from limits import disks, memory, processes, processors
-from limits.guest.boot import DISK, OTHER_DISK, SWAP
 from limits.runner import Order, Told, become, run, run_here
 from limits.scenarios import EVERYWHERE, IN_VERSION_2, WITH_SWAP, WITHOUT_KERNEL_LOG
 from limits.table import COLUMNS, EXAMINED, USER, examined, examined_without_root
@@ -64,22 +63,23 @@ def names(version: int) -> list[str]:
 
 
 def main() -> None:
-    """Do so; the arguments are the version and the file to leave it in."""
+    """Do so; the arguments are the version, the file to leave it in, and three disks."""
     version, results = int(sys.argv[1]), Path(sys.argv[2])
+    disk, swap, other_disk = sys.argv[3:]
     told: Told = {}
 
     def note(found: Told, suffix: str = "") -> None:
         told.update({f"{name}{suffix}": result for name, result in found.items()})
         results.write_text(json.dumps(told))
 
-    machine = Machine(version=version, disk=DISK, scratch=DISK)
-    subprocess.run(["mkswap", SWAP], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["swapon", SWAP], check=True)
+    machine = Machine(version=version, disk=disk, scratch=disk)
+    subprocess.run(["mkswap", swap], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["swapon", swap], check=True)
     with Engine("/tmp/state") as engine:  # the guest's own
         for scenario in IN_VERSION_1 if version == 1 else (*EVERYWHERE, *IN_VERSION_2, *WITH_SWAP):
             note(run_here([scenario], engine, machine))
     if version == 2:
-        _vary(note)
+        _vary(note, disk, other_disk)
         _delegate("examined")
         into = "open('/sys/fs/cgroup/examined/cgroup.procs', 'w').write('0')\n"
         found = (examined(), examined_without_root(into), examined_without_root())
@@ -87,16 +87,15 @@ def main() -> None:
         results.write_text(json.dumps(told))
 
 
-def _vary(note: Callable[..., None]) -> None:
+def _vary(note: Callable[..., None], disk: str, other_disk: str) -> None:
     """The same on other hosts, and as another user."""
     for what, chosen in (("kernel_log", WITHOUT_KERNEL_LOG), ("clone3", WITHOUT_CLONE3)):
-        note(run(replace(_order(what, chosen, 0), hidden=(what,))), f", {what} hidden")
+        note(run(replace(_order(what, chosen, 0, disk), hidden=(what,))), f", {what} hidden")
     Path("/proc/sys/kernel/dmesg_restrict").write_text("1")  # as it is on many hosts
     _delegate("delegated")
     # A disk of its own: what is written to a file may count for the cgroup that has written to it before.
-    os.chown(OTHER_DISK, USER, USER)
-    order = replace(_order("delegated", DELEGATED, USER), cgroup="delegated", disk=OTHER_DISK, scratch=OTHER_DISK)
-    note(run(order), ", delegated")
+    os.chown(other_disk, USER, USER)
+    note(run(replace(_order("delegated", DELEGATED, USER, other_disk), cgroup="delegated")), ", delegated")
     note({RESTARTED: {"failure": _not_restarted()}})
     note({REFUSED: {"failure": _not_refused()}})
 
@@ -105,7 +104,7 @@ def _not_restarted() -> str:
     """What is wrong where an engine without privileges dies and is started again while a job runs, as by systemd."""
     _delegate("restarted")
     os.setxattr("/sys/fs/cgroup/restarted", "user.delegate", b"1")
-    _order("restarted", (), USER)
+    _order("restarted", (), USER, "")
     told = ""
     for act in ("first", "second"):
         command = [sys.executable, "-m", "limits.restart", act, "restarted", str(USER)]
@@ -115,12 +114,12 @@ def _not_restarted() -> str:
     return told
 
 
-def _order(name: str, chosen: tuple[Scenario, ...], user: int) -> Order:
+def _order(name: str, chosen: tuple[Scenario, ...], user: int, disk: str) -> Order:
     state_dir = f"/tmp/state-{name}"  # the guest's own
     os.mkdir(state_dir)
     os.chown(state_dir, user, user)
     names = tuple(scenario.__name__ for scenario in chosen)
-    return Order(scenarios=names, state_dir=state_dir, disk=DISK, scratch=DISK, user=user or None)
+    return Order(scenarios=names, state_dir=state_dir, disk=disk, scratch=disk, user=user or None)
 
 
 def _delegate(cgroup: str) -> None:

@@ -104,6 +104,16 @@ def core_dumps_are_bounded(engine: Engine, _machine: Machine) -> None:
     assert int(told[2][1]) > MIB, told
 
 
+def a_job_ends_at_its_timeout(engine: Engine, machine: Machine) -> None:
+    """All of it, whether or not it has a cgroup."""
+    for limits in (Limits(pids=10), None):
+        begin = time.monotonic()
+        status = engine.run(["sh", "-c", "sleep 1000 & sleep 1000"], limits=limits, timeout=0.5).status
+        assert (status.state, status.reason) == (State.STOPPED, Reason.TIMED_OUT), status
+        assert time.monotonic() - begin > 0.5
+        assert machine.cgroups_with(status.id) == []
+
+
 def usage_is_told_while_it_runs(engine: Engine, machine: Machine) -> None:
     """And in the end, with a cgroup and without."""
     script = (
@@ -118,6 +128,8 @@ def usage_is_told_while_it_runs(engine: Engine, machine: Machine) -> None:
         assert (usage.memory_bytes or 0) > 4 * MIB, usage
         assert (usage.cpu_user or 0) + (usage.cpu_system or 0) > 0.05, usage
         assert bool(machine.cgroups_of(job)) == (limits is not None)
+        has_pressure = any(os.path.exists(f"{path}/cpu.pressure") for path in machine.cgroups_of(job))
+        assert (usage.cpu_pressure is not None) == has_pressure, usage
         last = job.stop(force=True).usage
         assert last is not None
         assert last.memory_bytes is None

@@ -22,6 +22,7 @@ EVERYWHERE: tuple[Scenario, ...] = (
     processes.files_of_each_process_are_bounded,
     processes.core_dumps_are_bounded,
     processes.a_fork_bomb_and_a_memory_hog_leave_others_alone,
+    processes.a_job_ends_at_its_timeout,
     processes.usage_is_told_while_it_runs,
     processes.nothing_is_left_of_a_job_whose_shim_is_killed,
 )

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ import pytest
 
 from jobworker_lib.cgroup import place
 from limits.guest import boot
+from limits.guest.scenarios import run_scenarios
 from limits.guest_main import names
 from limits.runner import Told
 from limits.table import COLUMNS, EXAMINED, examined, examined_without_root, table
@@ -46,23 +46,11 @@ def told_by(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callabl
         with open(shared / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not results.exists():
-                _boot(version, shared)
+                run_scenarios(boot.UserMode(), version, shared, SECONDS)
         found: Told = json.loads(results.read_text())
         return found
 
     return told
-
-
-def _boot(version: Literal[1, 2], shared: Path) -> None:
-    paths = [_ROOT / "tests-e2e", _ROOT / "packages" / "jobworker-lib" / "src"]
-    boot.run(
-        [sys.executable, "-m", "limits.guest_main", str(version), f"{boot.SHARED}/results.json"],
-        shared,
-        cgroups=version,
-        environment={"PYTHONPATH": ":".join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"},
-        keep=[_ROOT, Path(sys.base_prefix)],
-        seconds=SECONDS,
-    )
 
 
 @pytest.mark.parametrize("name", names(2))

@@ -38,7 +38,11 @@ class Machine:
 
     def cgroups_of(self, job: Job) -> list[str]:
         """The directories that are the cgroup of a job."""
-        return [path for path, _, _ in os.walk("/sys/fs/cgroup") if path.endswith(f"/jobworker-{job.id}")]
+        return self.cgroups_with(job.id)
+
+    def cgroups_with(self, job_id: str) -> list[str]:
+        """The same, by its id."""
+        return [path for path, _, _ in os.walk("/sys/fs/cgroup") if path.endswith(f"/jobworker-{job_id}")]
 
 
 def python(script: str, *arguments: object) -> list[str]:

@@ -1,4 +1,4 @@
-"""Boots the guest for one command and waits for its end."""
+"""Boots a guest for one command and waits for its end."""
 
 from __future__ import annotations
 
@@ -9,18 +9,41 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 KERNEL = "linux.uml"
 SHARED = "/mnt/shared"
 """Where the guest finds the directory that it shares with the host, the only one that both can write to."""
-DISK = "/dev/ubda"
-SWAP = "/dev/ubdb"
-OTHER_DISK = "/dev/ubdc"
 _DISKS = ("ubd0", "ubd1", "ubd2")
 _DISK_BYTES = 64 << 20
 _MEMORY = "384M"
 _INIT = Path(__file__).with_name("init.py")
+
+
+class Kind(Protocol):
+    """How a guest is run."""
+
+    disks: tuple[str, str, str]
+    """Its disks, by the names that they have there."""
+
+    def command(self, shared: Path, scratch: Path, init: Path) -> list[str]:
+        """What runs it: with a directory to share, one with the files of its disks, and its first program."""
+
+
+class UserMode:
+    """The kernel as a process of the host."""
+
+    disks = ("/dev/ubda", "/dev/ubdb", "/dev/ubdc")
+
+    def command(self, shared: Path, scratch: Path, init: Path) -> list[str]:
+        """See :meth:`Kind.command`."""
+        return [
+            *(KERNEL, f"mem={_MEMORY}", "quiet", "loglevel=3", "panic=-1", "noreboot"),
+            *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"),
+            *(f"{name}={scratch / name}" for name in _DISKS),
+            *(f"uml_dir={scratch}", "con=null", "con0=null,fd:1"),
+            *(f"jobworker.shared=hostfs:{shared}", f"init={sys.executable}", "--", str(init)),
+        ]
 
 
 class GuestError(Exception):
@@ -28,6 +51,7 @@ class GuestError(Exception):
 
 
 def run(
+    kind: Kind,
     command: list[str],
     shared: Path,
     *,
@@ -50,7 +74,7 @@ def run(
             with open(scratch / name, "wb") as disk:
                 disk.truncate(_DISK_BYTES)
         with open(shared / "console", "wb") as console:
-            _boot(shared, scratch, console.fileno(), seconds)
+            _boot(kind.command(shared, scratch, _INIT), scratch, console.fileno(), seconds)
     finally:
         shutil.rmtree(scratch)
     try:
@@ -60,14 +84,7 @@ def run(
         raise GuestError(f"the guest left no exit status; it printed:\n{printed[-4000:]}") from None
 
 
-def _boot(shared: Path, scratch: Path, console: int, seconds: float) -> None:
-    kernel = [
-        *(KERNEL, f"mem={_MEMORY}", "quiet", "loglevel=3", "panic=-1", "noreboot"),
-        *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"),
-        *(f"{name}={scratch / name}" for name in _DISKS),
-        *(f"uml_dir={scratch}", "con=null", "con0=null,fd:1"),
-        *(f"jobworker.shared={shared}", f"init={sys.executable}", "--", str(_INIT)),
-    ]
+def _boot(kernel: list[str], scratch: Path, console: int, seconds: float) -> None:
     # It dies with us and with unshare, in a PID namespace with its helper processes. It can't be the first process of
     # that, for it ends itself with signals that the first one ignores: hence the shell.
     wrapped = [

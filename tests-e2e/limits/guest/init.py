@@ -34,7 +34,11 @@ def main() -> int:
     os.mkdir(SHARED)
     words = Path("/proc/cmdline").read_text().split()
     shared = next(word.partition("=")[2] for word in words if word.startswith("jobworker.shared="))
-    mount("hostfs", "none", SHARED, shared)
+    kind, _, place = shared.partition(":")
+    if kind == "hostfs":
+        mount("hostfs", "none", SHARED, place)
+    else:
+        mount("9p", place, SHARED, "trans=virtio,version=9p2000.L,msize=512000")
     order = json.loads(Path(SHARED, "order.json").read_text())
     _mount_cgroups(order["cgroups"])
     kept = [(path, os.open(path, os.O_PATH)) for path in order["keep"]]
