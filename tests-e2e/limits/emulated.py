@@ -1,6 +1,6 @@
 """The scenarios in an emulated machine: ``python -m limits.emulated DIRECTORY``, as root, on Debian or Ubuntu.
 
-It takes a quarter of an hour, so no test does it. It needs QEMU (``apt-get install --no-install-recommends
+It takes about ten minutes, so no test does it. It needs QEMU (``apt-get install --no-install-recommends
 qemu-system-x86``), and fetches a kernel into the directory, where it stays for the next time.
 """
 

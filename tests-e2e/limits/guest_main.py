@@ -38,6 +38,9 @@ DELEGATED: tuple[Scenario, ...] = (
     disks.operations_of_reading_are_slowed_down,
     *IN_VERSION_2,
     processes.files_of_each_process_are_bounded,
+    processes.core_dumps_are_bounded,
+    processors.niceness_shares_a_processor,
+    processes.a_job_ends_at_its_timeout,
     processes.nothing_is_left_of_a_job_whose_shim_is_killed,
 )
 WITHOUT_CLONE3: tuple[Scenario, ...] = (
