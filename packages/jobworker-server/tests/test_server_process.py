@@ -56,6 +56,22 @@ def test_help_names_each_flag() -> None:
         assert flag in result.stdout
 
 
+def test_doctor_tells_whom_a_server_would_trust(own_certs: Path, authority: Authority, tmp_path: Path) -> None:
+    (own_certs / "crl.pem").write_bytes(authority.crl(authority.client("eve", "full")))
+    (tmp_path / "server.yaml").write_text("audit: {file: audit.log}")
+    found = run("--certs", str(own_certs), "--config", str(tmp_path / "server.yaml"), "doctor").stdout
+    assert f"  yes  the server's certificate: {own_certs}/server.pem, valid until " in found
+    assert "  yes  clients' CAs: CN=test CA; 1 revoked by CN=test CA (until " in found
+    assert "  yes  policy: built in, with the roles full, " in found
+    assert f"  yes  audit: {tmp_path}/audit.log" in found
+    (own_certs / "crl.pem").write_bytes(Authority("foreign").crl())
+    (own_certs / "server.key").unlink()
+    found = run("--certs", str(own_certs), "doctor").stdout
+    assert f"  NO   the server's certificate: {own_certs}/server.key does not exist" in found
+    assert f"  NO   clients' CAs: {own_certs}/crl.pem holds a CRL of 'CN=foreign'" in found
+    assert "  --   audit: none" in found
+
+
 def test_doctor_tells_what_a_server_with_these_options_could_enforce(tmp_path: Path) -> None:
     path = tmp_path / "server.yaml"
     path.write_text("cgroup: /no-such-cgroup")

@@ -131,14 +131,16 @@ def _serve(
 
 @app.command("doctor")
 def _doctor(context: typer.Context) -> None:
-    """Tell what this host can enforce, and how to get the rest.
+    """Tell what this host can enforce, and how to get the rest; and whom the server would trust.
 
     Options stand before the word, such as --config FILE: jobworker-server --config server.yaml doctor
     """
     from jobworker_lib import doctor
+    from jobworker_server import security_report
 
     settings: Settings = context.obj
     typer.echo(doctor.report(settings.cgroup))
+    typer.echo(f"\n{security_report.report(settings)}")
 
 
 def _fail(error: Exception, status: int) -> None:
