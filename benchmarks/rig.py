@@ -73,10 +73,13 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def jobworker_server(directory: Path) -> Iterator[Server]:
-    """A jobworker-server with its state and certificates in ``directory``."""
+def jobworker_server(directory: Path, state: str = "state", configuration: str = "") -> Iterator[Server]:
+    """A jobworker-server with its state and certificates in ``directory``; the configuration is YAML."""
     certs = certificates(directory)
-    options = ["--listen", "localhost:0", "--certs", str(certs), "--state-dir", str(directory / "state")]
+    config = directory / f"{state}.yaml"
+    config.write_text(configuration)
+    options = ["--listen", "localhost:0", "--certs", str(certs), "--state-dir", str(directory / state)]
+    options += ["--config", str(config)]
     with _listening([sys.executable, "-m", "jobworker_server", *options], certs) as server:
         yield server
 

@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from jobworker.v1.worker_service_pb2 import StartRequest, WaitRequest
+from jobworker.v1.worker_service_pb2_grpc import WorkerServiceStub
 from jobworker_lib import Engine
 from rig import Sizes, jobworker_server, scratch
 from table import milliseconds, show, spread
@@ -83,18 +85,21 @@ def _subjects() -> Iterator[dict[str, Start]]:
         Engine(directory / "library") as engine,
         jobworker_server(directory) as server,
         server.stub() as stub,
+        jobworker_server(directory, "audited", "audit: {file: audit.log}") as audited,
+        audited.stub() as audited_stub,
     ):
-
-        def remote() -> Callable[[], object]:
-            job = stub.Start(StartRequest(argv=_COMMAND)).job
-            return lambda: stub.Wait(WaitRequest(job_ids=[job.id]))
-
         yield {
             "`os.posix_spawn`": _posix_spawn,
             "`subprocess.Popen`, a pipe for stdout": _popen,
             "jobworker-lib": lambda: engine.start(_COMMAND).wait,
-            "jobworker-server": remote,
+            "jobworker-server": partial(_remote, stub),
+            "jobworker-server, with an audit in a file": partial(_remote, audited_stub),
         }
+
+
+def _remote(stub: WorkerServiceStub) -> Callable[[], object]:
+    job = stub.Start(StartRequest(argv=_COMMAND)).job
+    return lambda: stub.Wait(WaitRequest(job_ids=[job.id]))
 
 
 def _posix_spawn() -> Callable[[], object]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 _MOST_OF_TEXT = 256
 _MOST_OF_ARGV = 4096
+_WIDEST = 12
+"""Bytes that a character takes at most."""
 _CUT = "\u2026"
 
 
@@ -33,7 +35,7 @@ def made(fields: dict[str, str | None], argv: Iterable[str] | None, *, refused: 
 
 def cut(text: str, most: int) -> str:
     """As much of a text as takes at most so many bytes in JSON; a sign at its end tells that there was more."""
-    if _size(text[: most + 1]) <= most and len(text) <= most:
+    if len(text) <= most // _WIDEST or (len(text) <= most and _size(text) <= most):
         return text
     size = 0
     for position, character in enumerate(text):

@@ -44,10 +44,14 @@ class Writer:
 
     async def write(self, line: Line) -> None:
         """Write a line, and wait until that is done, but not for long."""
-        done = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
         self.put(line, done)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(done), _PATIENCE_SECONDS)
+        impatience = loop.call_later(_PATIENCE_SECONDS, _set, done)
+        try:
+            await done
+        finally:
+            impatience.cancel()
 
     def put(self, line: Line, done: asyncio.Future[None] | None = None) -> None:
         """Have a line written; ``done`` is told when it is, or can't be."""
