@@ -17,6 +17,8 @@ class Access:
         self.job_ids: set[str] = set()
         """The jobs that it is about, of whomever."""
         self._reaches_all = False
+        self.is_narrowed = False
+        """Whether no further job of others may be reached, although that was allowed when the call began."""
 
     def scope(self, operation: Operation, policy: Policy | None = None) -> Scope:
         """Whose jobs an operation may be done on, by default by the policy that holds now.
@@ -50,6 +52,7 @@ class Access:
         for operation, before in self._scopes.items():
             now = self._policy.current.scope(self._caller.role, operation)
             if before is Scope.ANY and now is Scope.OWN:
+                self.is_narrowed = True
                 found = PermissionDeniedError(
                     "NOT_ALLOWED",
                     f"the role {self._caller.role!r} does not allow to {operation.verb} of others any more",

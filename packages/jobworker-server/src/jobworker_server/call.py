@@ -18,7 +18,8 @@ from jobworker_server.audit import Entry
 from jobworker_server.errors import InvalidRequestError, PermissionDeniedError
 from jobworker_server.identity import Identity
 from jobworker_server.lifetime import Lifetime
-from jobworker_server.policy import Operation, Rules, Scope
+from jobworker_server.policy import Operation, Scope
+from jobworker_server.policy.permit import Permit
 
 T = TypeVar("T")
 
@@ -34,8 +35,8 @@ class Call:
     scope: Scope
     """Whose jobs this operation may be done on."""
     access: Access
-    rules: Rules
-    """Bounds on the jobs that are started."""
+    permit: Callable[[], Permit]
+    """What may be started."""
     sendable_bytes: Callable[[], int]
     """How much output to send at once."""
     lifetime: Lifetime
@@ -67,7 +68,9 @@ class Call:
         self.access.job_ids.add(job_id)
         try:
             job = await self.engine.get(job_id)
-            if self.scope is Scope.ANY or (await job.status(usage=False)).owner == self.caller.owner:
+            if (self.scope is Scope.ANY and not self.access.is_narrowed) or (
+                await job.status(usage=False)
+            ).owner == self.caller.owner:
                 return job
         except JobNotFoundError:
             pass

@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -35,6 +35,7 @@ from jobworker_server.identity import Identification, Identity
 from jobworker_server.lifetime import Lifetime, Lifetimes
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import Operation, PolicyInForce
+from jobworker_server.policy.permit import permit_of
 from jobworker_server.quotas import Accounts, Quotas
 from jobworker_server.shown import Shown
 from jobworker_server.trust import Trust
@@ -134,9 +135,8 @@ class Gate:
         policy = self._policy.current
         access = Access(self._policy, caller)
         scope = access.scope(operation, policy)
-        rules = policy.rules(caller.role, caller.owner)
-        rules = replace(rules, limits=self._limits.and_(rules.limits))
-        return Call(self._engine, caller, scope, access, rules, sendable_bytes, lifetime, self.unfinished, entry)
+        permit = partial(permit_of, policy, caller, self._limits)
+        return Call(self._engine, caller, scope, access, permit, sendable_bytes, lifetime, self.unfinished, entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobworker_lib import Isolation
 from jobworker_lib.isolation import users
 from jobworker_server.errors import PermissionDeniedError
+from jobworker_server.identity import Identity
+from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import fence
+from jobworker_server.policy.policy import Policy
 from jobworker_server.policy.rules import Rules, matches
 
 PRIVATE_TMP = "/tmp"  # noqa: S108 - the job's own
@@ -18,6 +21,12 @@ _TERM = "TERM"
 _TERMINAL_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _MOST_TOLD = 10
 _LONGEST_SHOWN = 100
+
+
+def permit_of(policy: Policy, caller: Identity, limits: LimitPolicy) -> Permit:
+    """What a caller may start by a policy; ``limits`` hold besides. PermissionDeniedError: there is no such role."""
+    rules = policy.rules(caller.role, caller.owner)
+    return Permit(caller.role, replace(rules, limits=limits.and_(rules.limits)))
 
 
 @dataclass(frozen=True, slots=True)

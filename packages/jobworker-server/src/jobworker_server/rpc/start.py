@@ -12,7 +12,6 @@ from jobworker_server.call import Call
 from jobworker_server.errors import InvalidRequestError
 from jobworker_server.gate import Unary
 from jobworker_server.policy import Operation
-from jobworker_server.policy.permit import Permit
 
 _ROOT = "/"
 
@@ -23,7 +22,7 @@ async def _start(call: Call, request: StartRequest) -> StartResponse:
 
 
 async def _begin(call: Call, request: StartRequest) -> JobStatus:
-    permit = Permit(call.caller.role, call.rules)
+    permit = call.permit()
     permit.check_command(request.argv)
     permit.check_environment(request.env, has_terminal=request.HasField("terminal"))
     user = permit.user(request.user)
@@ -34,12 +33,12 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         cwd=cwd,
         env=request.env,
         timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
-        limits=call.rules.limits.applied(convert.limits(request.limits), cwd),
+        limits=permit.rules.limits.applied(convert.limits(request.limits), cwd),
         labels=request.labels,
         owner=call.caller.owner,
         request_id=request.request_id or None,
         priority=request.priority,
-        running_per_owner=call.rules.running,
+        running_per_owner=permit.rules.running,
         start_deadline=(
             convert.seconds("start_deadline", request.start_deadline) if request.HasField("start_deadline") else None
         ),
@@ -50,7 +49,7 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         isolation=isolation,
         user=user,
         groups=permit.groups(user, request.groups),
-        new_privileges=call.rules.new_privileges,
+        new_privileges=permit.rules.new_privileges,
     )
     call.entry.job = job.id
     status = await job.status(usage=False)
