@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from jobworker_lib import Isolation, Limits
 from jobworker_server.errors import ConfigError
 from jobworker_server.limit_policy import LimitPolicy
-from jobworker_server.policy import BUILT_IN, Operation, Policy, PolicyInForce, Rules, Scope, file
+from jobworker_server.policy import BUILT_IN, Operation, Policy, PolicyInForce, Rules, Scope, file, rules_setting
 
 Read = Callable[[str], Policy]
 
@@ -219,6 +222,32 @@ def test_what_is_not_yaml_is_refused(path: Path, text: bytes) -> None:
     path.write_bytes(text)
     with pytest.raises(ConfigError, match="the policy file is not YAML"):
         file.read(path)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["own", "full", "/bin/a", "A_*", "a", "64M", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["max", "pids", "a"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+RULES = st.dictionaries(st.sampled_from(["like", "start", *rules_setting.KEYS]), VALUES, max_size=4)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(["full", "admin", "a", "b"]), RULES, max_size=3), RULES)
+def test_a_file_of_any_content_is_a_policy_or_a_mistake_that_is_told(
+    path: Path, roles: dict[str, object], of_owner: dict[str, object]
+) -> None:
+    path.write_text(yaml.safe_dump({"roles": roles, "owners": {"ann": of_owner}}))
+    told = ""
+    try:
+        policy = file.read(path)
+        for role in policy.roles:
+            policy.rules(role, "ann")
+    except ConfigError as error:
+        told = str(error)
+    assert told == "" or told.startswith(f"{path}, line ")
 
 
 def test_a_file_that_is_not_there_is_named(path: Path) -> None:

@@ -245,6 +245,18 @@ def test_jobs_of_another_role_of_the_owner_count_too(policies: Policies, connect
     assert clerk.wait(waiting.id)[0].exit_code == 0
 
 
+def test_a_file_that_changes_is_taken_without_being_asked_to(
+    connect: Callable[[str, str], Client], server: ServerProcess, path: Path
+) -> None:
+    ann = connect("ann", "clerk")
+    open_ = streams(ann, ann.start(*TALKER, stdin=True).id)
+    beside = path.with_suffix(".new")
+    beside.write_text(NO_OUTPUT)
+    beside.replace(path)
+    assert {name: end(stream) for name, stream in open_.items()} == dict.fromkeys(open_, DENIED)
+    assert "the policy was reloaded: it has the roles full, admin, user, readonly, observer, clerk" in server.log
+
+
 def test_a_bad_policy_file_keeps_the_server_from_starting(server_certs: Path, tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text("roles: {clerk: {like: ful}}")
