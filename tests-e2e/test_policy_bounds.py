@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ roles:
   lowly: {{like: user, users: [nobody, games]}}
   lowly-fenced: {{like: user, users: [nobody], isolation: full}}
   mighty: {{like: user, newPrivileges: true}}
+  private: {{like: user, isolation: [private-tmp]}}
   blind: {{start: own, stop: own, update: own}}
   plain: {{like: user, commands: [/bin/sh], environment: [LANG, "APP_*"]}}
 owners:
@@ -191,6 +193,19 @@ def test_isolation_holds_whatever_is_asked_for(
         assert may_write(ann, writable / "x", cwd=str(writable))
         assert may_write(ann, writable / "y", isolation=job_pb2.Isolation(writable=[str(writable)]))
         assert not may_write(ann, "/etc/jobworker-test", cwd=str(writable))
+
+
+def test_nobody_sees_into_the_tmp_of_others(own_server: Server, certs: Certs, writable: Path) -> None:
+    """Temporary directories of tests are below the host's /tmp, or else below a link to it that is made here."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as theirs, Api(own_server, certs.client("private", "ann")) as ann:
+        (Path(theirs) / "secret").touch()
+        (writable / "link").symlink_to(theirs)
+        for path in (theirs, f"{theirs}/", f"{writable}/link", str(writable)):
+            assert refusal(ann, sh("true"), cwd=path)[0] == "NOT_ALLOWED"
+            asked = job_pb2.Isolation(private_tmp=True, writable=[path])
+            assert refusal(ann, sh("true"), isolation=asked)[0] == "NOT_ALLOWED"
+        for fields in ({}, {"cwd": "/"}, {"cwd": "/tmp"}):
+            assert output(ann, ann.start(sh(f"ls -A /tmp; ls {theirs} 2>/dev/null"), **fields)) == ""
 
 
 @needs_root

@@ -138,8 +138,21 @@ def test_the_working_directory_is_one_that_may_be_written_to() -> None:
     assert permit(isolation=DEMANDED, writable=()).working_directory("", "/root", DEMANDED) == "/"
 
 
+@pytest.mark.parametrize("demanded", [Isolation(private_tmp=True), Isolation(private_devices=True)])
+def test_no_hole_is_made_in_what_is_private(demanded: Isolation) -> None:
+    """The engine leaves a working directory, and writable paths, as they are on the host also in a private /tmp."""
+    private = permit(isolation=demanded, writable=())
+    for path in ("/tmp/theirs", "/var/tmp", "/dev/shm", "/run", "/run/lock", "/srv/link-to-tmp"):
+        with refused("start jobs in"):
+            private.working_directory(path, "/root", demanded)
+        with refused("let jobs write to"):
+            private.isolation(Isolation(writable=(path,)))
+    assert private.working_directory("", "/tmp/home", demanded) == ("/tmp" if demanded.private_tmp else "/")
+
+
 def test_a_working_directory_is_free_where_nothing_must_be_read_only() -> None:
     assert permit().working_directory("/etc", "/root", None) == "/etc"
     assert permit().working_directory("", "/root", None) == "/root"
     assert permit().working_directory("", "/root", Isolation.full()) == "/tmp"
+    assert permit().working_directory("", "/root", Isolation(private_tmp=True)) == "/root"
     assert os.path.isabs(permit().working_directory("", "/", Isolation(pid=True)))

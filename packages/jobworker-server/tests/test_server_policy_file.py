@@ -109,6 +109,12 @@ def test_full_isolation_lets_write_nowhere_that_is_not_listed(read: Read) -> Non
     assert (rules.isolation, rules.writable) == (Isolation.full(), ())
 
 
+@pytest.mark.parametrize("part", ["read-only", "private-tmp", "private-devices"])
+def test_isolation_in_which_paths_make_holes_comes_without_any(read: Read, part: str) -> None:
+    assert read(f"roles: {{guest: {{isolation: [pid, {part}]}}}}").roles["guest"].rules.writable == ()
+    assert read("roles: {guest: {isolation: [pid, ipc, network]}}").roles["guest"].rules.writable is None
+
+
 def test_listed_commands_come_without_variables(read: Read) -> None:
     """LD_PRELOAD, PYTHONPATH and BASH_ENV make any command into any other."""
     policy = read("roles: {a: {commands: []}, b: {like: a, environment: [A]}, c: {like: b, commands: [/bin/ls]}}")
@@ -186,7 +192,7 @@ def test_bounds_of_an_owner_and_of_a_role_both_hold(read: Read) -> None:
         (
             "roles: {a: {writable: [/srv]}}",
             1,
-            "roles.a.writable: it is for jobs whose isolation has read-only; all others write anyway",
+            "roles.a.writable: it is for isolation that has read-only, private-tmp or private-devices",
         ),
         ("roles: {a: {newPrivileges: 1}}", 1, "roles.a.newPrivileges: expected true or false, not '1'"),
         (

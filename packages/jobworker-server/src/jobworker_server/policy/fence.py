@@ -46,6 +46,14 @@ def parts_of(isolation: Isolation) -> list[str]:
     return found
 
 
+def depends_on_paths(isolation: Isolation | None) -> bool:
+    """Whether a path that a start names, where it works or writes, makes a hole in it.
+
+    Such a path stays writable where all else is not, and stays as it is on the host in a private /tmp, /dev and /run.
+    """
+    return isolation is not None and (isolation.read_only or isolation.private_tmp or isolation.private_devices)
+
+
 def both(first: Isolation | None, second: Isolation | None) -> Isolation | None:
     """What has the parts of either, and what else the first asks for."""
     if first is None or second is None:

@@ -92,14 +92,15 @@ class Permit:
         return fence.both(asked, demanded)
 
     def working_directory(self, asked: str, default: str, isolation: Isolation | None) -> str:
-        """The working directory, which stays writable where all else is read-only; ``default``: where nothing says."""
-        harmless = (_ROOT, PRIVATE_TMP) if isolation and isolation.private_tmp else (_ROOT,)
+        """The working directory, in which a job can write; ``default``: where nothing says."""
+        has_own_tmp = isolation is not None and isolation.private_tmp
+        harmless = (_ROOT, PRIVATE_TMP) if has_own_tmp else (_ROOT,)
         allowed = self.rules.writable
         if allowed is not None and asked and asked not in (*harmless, *allowed):
             raise self._refusal(f"start jobs in {_shown(asked)}", (*allowed, *harmless))
         if asked:
             return asked
-        if isolation and isolation.read_only and isolation.private_tmp:
+        if isolation and has_own_tmp and (isolation.read_only or allowed is not None):
             return PRIVATE_TMP  # it could write to a home directory
         return default if allowed is None else (*allowed, _ROOT)[0]
 

@@ -28,8 +28,8 @@ class Rules:
     isolation: Isolation | None = None
     """What a job has of it at least."""
     writable: tuple[str, ...] | None = None
-    """Where a job may be let write that must be isolated with ``read_only``: the only working directories, and writable
-    paths, that a start may name. None where nothing must be read-only."""
+    """The only working directories, and writable paths, that a start may name. None where the isolation does not depend
+    on them."""
     new_privileges: bool = False
     """Whether jobs may gain privileges, as by executing a setuid program."""
 

@@ -30,11 +30,11 @@ def rules(fields: Mapping[str, Entry], begin: Rules) -> Rules:
     if "commands" in fields and "environment" not in fields:
         # Many a variable, such as LD_PRELOAD or BASH_ENV, makes any command into any other.
         found = replace(found, environment=())
-    must_be_read_only = found.isolation is not None and found.isolation.read_only
-    if "writable" in fields and not must_be_read_only:
-        raise fields["writable"].error("it is for jobs whose isolation has read-only; all others write anyway")
-    if must_be_read_only != (found.writable is not None):
-        found = replace(found, writable=() if must_be_read_only else None)
+    is_bounded = fence.depends_on_paths(found.isolation)
+    if "writable" in fields and not is_bounded:
+        raise fields["writable"].error("it is for isolation that has read-only, private-tmp or private-devices")
+    if is_bounded != (found.writable is not None):
+        found = replace(found, writable=() if is_bounded else None)
     return found
 
 
