@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobworker_server.errors import CallError, PermissionDeniedError, ShutdownError, UnauthenticatedError
+from jobworker_server.errors import PermissionDeniedError, ShutdownError, UnauthenticatedError
 from jobworker_server.identity import Identification, Identity
 from jobworker_server.lifetime import Lifetimes
 from server_testing import TIMEOUT, Authority
@@ -22,7 +22,7 @@ class Rule:
     """A check that is passed until ``error`` is set."""
 
     def __init__(self) -> None:
-        self.error: CallError | None = None
+        self.error: Exception | None = None
 
     def __call__(self) -> None:
         if self.error:
@@ -95,6 +95,19 @@ def test_a_call_that_fails_a_check_at_once_is_refused(caller: Identity) -> None:
         async with Lifetimes().of(caller) as lifetime:
             with pytest.raises(PermissionDeniedError):
                 lifetime.require(rule)
+
+    run(work())
+
+
+def test_a_fault_in_a_check_ends_its_call_alone(caller: Identity) -> None:
+    async def work() -> None:
+        lifetimes, rule, other = Lifetimes(), Rule(), Rule()
+        async with opened(lifetimes, caller, rule) as ended, opened(lifetimes, caller, other) as goes_on:
+            rule.error = RuntimeError("a fault")
+            lifetimes.check()
+            with pytest.raises(RuntimeError):
+                await ended()
+            assert not goes_on().done()
 
     run(work())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -290,6 +291,29 @@ def test_what_stays_bad_is_told_once(
     ]
     files.path.write_text("good")
     assert [files.watch.look() for _ in range(2)] == [False, True]
+
+
+def test_a_fault_after_loading_does_not_end_the_watch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "file"
+    path.write_text("first")
+    called = asyncio.Event()
+
+    def fault() -> None:
+        called.set()
+        raise RuntimeError("a fault")
+
+    async def work() -> None:
+        watch = reloading.Reloading([Reloadable("it", (path,), path.read_text)], fault)
+        task = asyncio.ensure_future(watch.run())
+        for _ in range(2):
+            watch.ask()
+            await called.wait()
+            called.clear()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(work(), TIMEOUT))
+    assert "a fault in looking at files" in caplog.text
 
 
 def test_a_fault_does_not_end_the_watch(files: Files, caplog: pytest.LogCaptureFixture) -> None:

@@ -55,15 +55,17 @@ class Expiry:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        self.tell(datetime.now(UTC))
-        checked = datetime.now(UTC)
+        checked = datetime.min.replace(tzinfo=UTC)
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
             now = datetime.now(UTC)
-            if not checked < now < min(self._next_expiry(checked), checked + _CHECK_EVERY):
-                checked = now
-                self._check()
-                self.tell(now)
+            try:
+                if not checked < now < min(self._next_expiry(checked), checked + _CHECK_EVERY):
+                    checked = now
+                    self._check()
+                    self.tell(now)
+            except Exception:  # noqa: BLE001  whatever it is, the rest is to be told on
+                _log.exception("a fault in looking at what expires; it is looked at again")
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def tell(self, now: datetime) -> None:
         """Write to the log what is to be told, each thing once a day."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
-from jobworker_server.errors import CallError, ShutdownError
+from jobworker_server.errors import ShutdownError
 from jobworker_server.identity import Identity
 
 Check = Callable[[], object]
@@ -22,7 +22,7 @@ class Lifetime:
         self.timeout = asyncio.timeout_at(self._deadline)
         self._is_held = False
         self._checks: list[Check] = []
-        self.reason: CallError | None = None
+        self.reason: Exception | None = None
         """Why the call was ended; None: its time is over."""
 
     def require(self, check: Check) -> None:
@@ -39,10 +39,10 @@ class Lifetime:
         try:
             for check in self._checks:
                 check()
-        except CallError as error:
+        except Exception as error:  # noqa: BLE001  one with a fault is not passed, and the other calls go on
             self.end(error)
 
-    def end(self, reason: CallError) -> None:
+    def end(self, reason: Exception) -> None:
         """End the call as soon as it may, with this error; the first one stands."""
         self.reason = self.reason or reason
         self._deadline = asyncio.get_running_loop().time()

@@ -66,8 +66,11 @@ class Reloading:
                     await asyncio.wait_for(self._asked.wait(), _LOOK_SECONDS)
                 asked = self._asked.is_set()
                 self._asked.clear()
-                if await asyncio.get_running_loop().run_in_executor(thread, self._look, asked):
-                    self._then()
+                try:
+                    if await asyncio.get_running_loop().run_in_executor(thread, self._look, asked):
+                        self._then()
+                except Exception:  # noqa: BLE001  whatever it is, files are to be watched on
+                    _log.exception("a fault in looking at files; they are looked at again")
 
     def _look(self, asked: bool) -> bool:
         """Whether anything was loaded."""
