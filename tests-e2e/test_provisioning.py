@@ -39,7 +39,7 @@ class Person:
         """What the holder of the CA approves of what was asked for is sent, and put in its place."""
         ca = self.certs.directory
         pki("approve", self.home / f"{self.name}.csr", "--yes", "--dir", ca, *approval)
-        pki("install", ca / f"{self.name}.pem", "--ca", ca / "ca.pem", "--dir", self.home)
+        pki("install", ca / f"{self.name}.pem", "--ca", ca / "ca.pem", "--yes", "--dir", self.home)
 
 
 @pytest.fixture(params=["root", "intermediate"])
@@ -117,7 +117,7 @@ def test_a_new_ca_in_front_of_running_clients(life_server: Server, own_certs: Ce
     with Api(life_server, bob.pair) as stays_behind:
         job_id = stays_behind.start(SLEEPER).id
         pki("renew", "--due", "--dir", ca)
-        pki("install", ca / "ann.pem", "--ca", ca / "ca.pem", "--dir", ann.home)
+        pki("install", ca / "ann.pem", "--ca", ca / "ca.pem", "--yes", "--dir", ann.home)
 
         def is_accepted() -> bool:
             with Api(life_server, ann.pair) as api:
@@ -129,3 +129,12 @@ def test_a_new_ca_in_front_of_running_clients(life_server: Server, own_certs: Ce
         wait_until(lambda: refused_with(stays_behind, job_id) == "CERTIFICATE_NOT_TRUSTED", "the old CA to be dropped")
     wait_until(is_accepted, "the new CA to be trusted on")
     assert cli("status", job_id).out == "running"
+
+
+@pytest.mark.parametrize("key_type", ["ecdsa-p384", "rsa-4096"])
+def test_other_kinds_of_keys(key_type: str, tmp_path: Path) -> None:
+    server = Server(Certs(tmp_path / "certs", "--key-type", key_type), tmp_path / "server-home")
+    try:
+        assert Cli(server, tmp_path)("run", "--", "echo", "hi").out == "hi"
+    finally:
+        server.close()

@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jobworker_pki import issuing, provisioning, role
 from jobworker_pki.authority import Authority
-from jobworker_pki.key_types import new_key
+from jobworker_pki.key_types import KeyType, new_key
 from jobworker_pki.profile import Profile
 from pki_testing import context, handshake, openssl, verify
 
@@ -171,3 +171,34 @@ def test_the_server_purpose_is_in_the_server_certificate_alone(directory: Path) 
     for stem, purpose in (("server", ExtendedKeyUsageOID.SERVER_AUTH), ("full", ExtendedKeyUsageOID.CLIENT_AUTH)):
         usage = load(directory, stem).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         assert list(usage) == [purpose]
+
+
+@pytest.mark.parametrize(
+    ("key_type", "told"),
+    [
+        (KeyType.ECDSA_P384, ["ASN1 OID: secp384r1", "ecdsa-with-SHA384"]),
+        (KeyType.RSA_4096, ["Public-Key: (4096 bit)", "sha256WithRSAEncryption"]),
+    ],
+)
+def test_other_kinds_of_keys(tmp_path: Path, key_type: KeyType, told: list[str]) -> None:
+    provisioning.initialise(tmp_path, [], replace=False, key_type=key_type)
+    for stem, purpose in (("server", "sslserver"), ("full", "sslclient")):
+        verify(tmp_path, stem, purpose, crl=True)
+        text = openssl("x509", "-noout", "-text", "-in", tmp_path / f"{stem}.pem")
+        assert all(fact in text for fact in told)
+    agreed = handshake(
+        context(tmp_path, "server", ssl.Purpose.CLIENT_AUTH),
+        context(tmp_path, "full", ssl.Purpose.SERVER_AUTH),
+        "localhost",
+    )
+    assert agreed.version() == "TLSv1.3"
+
+
+def test_serial_numbers_are_random() -> None:
+    authority = Authority.create()
+    made = {
+        authority.issue_client(Profile("a", "user"), timedelta(days=1)).certificate.serial_number for _ in range(50)
+    }
+    assert len(made) == 50
+    assert len({number >> 140 for number in made}) > 40
+    assert all(0 < number < 1 << 160 for number in made)

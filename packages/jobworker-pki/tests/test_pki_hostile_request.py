@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +19,10 @@ from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
 from jobworker_pki import provisioning, requests, role
 from jobworker_pki.errors import RequestError
+from jobworker_pki.inventory import Inventory
 from jobworker_pki.key_types import new_key
 from jobworker_pki.registration import Registration
-from pki_testing import contents, pki
+from pki_testing import clean, command, contents, pki
 
 ANN = Registration("ann", "ann@example.org", "user")
 
@@ -326,8 +328,8 @@ def test_a_renewal_of_no_client_certificate_of_this_ca(ca: Path, tmp_path_factor
 @pytest.mark.parametrize("wanted", ["../../etc/passwd", "/etc/passwd", "..", "", "\x1b[31m", "nobody", "none.csr"])
 def test_requests_that_are_not_there(ca: Path, wanted: str) -> None:
     before = contents(ca / "certs")
-    for command in ("approve", "reject"):
-        result = pki(command, "--yes", "--", wanted, cwd=ca)
+    for subcommand in ("approve", "reject"):
+        result = pki(subcommand, "--yes", "--", wanted, cwd=ca)
         assert result.returncode == 1
         assert result.stderr.strip().isprintable()
     assert contents(ca / "certs") == before
@@ -350,3 +352,19 @@ def test_another_signature_makes_no_other_request(ca: Path) -> None:
     result = pki("approve", "b.csr", "--yes", cwd=ca)
     assert result.returncode == 1
     assert "it was rejected on" in result.stderr
+
+
+def test_two_who_approve_one_request_at_once(ca: Path) -> None:
+    (ca / "a.csr").write_bytes(pem())
+    running = [
+        subprocess.Popen(
+            command("approve", "a.csr", "--yes", "--role", role_name),
+            cwd=ca,
+            env=clean({}),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for role_name in ("user", "observer", "readonly")
+    ]
+    assert sorted(process.wait(timeout=60) for process in running) == [0, 1, 1]
+    assert len(Inventory.load(ca / "certs").find("ann")) == 1

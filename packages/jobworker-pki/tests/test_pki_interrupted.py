@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from datetime import timedelta
@@ -10,47 +9,57 @@ from pathlib import Path
 
 import pytest
 
-from jobworker_pki import authority_files, journal, provisioning
-from jobworker_pki.authority import Authority
+from jobworker_pki import authority_files, journal, provisioning, rotating
 from jobworker_pki.errors import DamagedError, WriteError
 from jobworker_pki.files import PRIVATE, PUBLIC, NewFile, locked, publish
+from jobworker_pki.passphrase import Passphrase
 from pki_testing import clean, contents, verify
 
 _KILLED = """
-import os, signal, sys
+import os, shutil, signal, sys
 from pathlib import Path
 from jobworker_pki import {module}
 from jobworker_pki.passphrase import Passphrase
 
-calls = 0
 def killing(really):
     def call(*arguments, **options):
-        global calls
-        calls += 1
-        if calls == int(sys.argv[2]):
+        global left
+        left -= 1
+        if not left:
             os.kill(os.getpid(), signal.SIGKILL)
         return really(*arguments, **options)
     return call
-for name in ("link", "replace", "unlink", "fsync"):
-    setattr(os, name, killing(getattr(os, name)))
-directory = Path(sys.argv[1])
-{command}
-print(calls)
+
+base, step, status = Path(sys.argv[1]), 0, 1
+while status:
+    step += 1
+    directory = base.with_name(str(step))
+    shutil.copytree(base, directory)
+    if child := os.fork():
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status in (0, -signal.SIGKILL), status
+        continue
+    left = step
+    for name in ("link", "replace", "unlink", "fsync"):
+        setattr(os, name, killing(getattr(os, name)))
+    {command}
+    os._exit(0)
+print(step)
 """
 
 
-def run_killed(directory: Path, call: int, module: str, command: str) -> bool:
-    """Do something to ``directory`` in a process that is killed at its ``call``th step; returns whether it was."""
-    script = _KILLED.format(module=module, command=command)
-    process = subprocess.run(
-        [sys.executable, "-c", script, str(directory), str(call)],
+def kill_at_each_step(base: Path, module: str, command: str) -> list[Path]:
+    """Do something to copies of ``base``, one killed at the first step, the next at the second, to the end."""
+    result = subprocess.run(
+        [sys.executable, "-c", _KILLED.format(module=module, command=command), str(base)],
         env=clean({}),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert process.returncode in {0, -signal.SIGKILL}, process.stderr
-    return process.returncode != 0
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 10
+    return [base.with_name(str(step)) for step in range(1, int(result.stdout) + 1)]
 
 
 def visible(directory: Path) -> dict[str, bytes]:
@@ -67,39 +76,31 @@ def visible(directory: Path) -> dict[str, bytes]:
     ids=["rotate-ca", "revoke", "renew"],
 )
 def test_all_or_nothing(tmp_path: Path, module: str, command: str) -> None:
-    call, outcomes = 0, set()
-    while True:
-        call += 1
-        directory = tmp_path / str(call)
-        provisioning.initialise(directory, [], replace=False)
-        before = contents(directory)
-        killed = run_killed(directory, call, module, command)
+    base, outcomes = tmp_path / "base", set()
+    provisioning.initialise(base, [], replace=False)
+    before = contents(base)
+    for directory in kill_at_each_step(base, module, command):
         with locked(directory):
             after = contents(directory)
         assert after == visible(directory), "something was left behind"
-        changed = {name for name in after if after[name] != before.get(name)}
-        outcomes.add(frozenset(changed))
-        assert Authority.load(directory) is not None
+        outcomes.add(frozenset(name for name in after if after[name] != before.get(name)))
         provisioning.issue(directory, "ann", "user", timedelta(days=1), replace=False)
         verify(directory, "ann", crl=True)
         verify(directory, "server", crl=True)
-        if not killed:
-            break
     assert len(outcomes) == 2, outcomes
     assert frozenset() in outcomes
-    assert call > 10
 
 
 def test_finishing_a_rotation_that_was_killed(tmp_path: Path) -> None:
     """Files are removed here, too."""
-    for call in range(1, 20, 3):
-        directory = tmp_path / str(call)
-        provisioning.initialise(directory, [], replace=False)
-        command = "rotating.begin(directory, Passphrase()); calls = 0; rotating.finish(directory)"
-        run_killed(directory, call, "rotating", command)
+    base = tmp_path / "base"
+    provisioning.initialise(base, [], replace=False)
+    rotating.begin(base, Passphrase())
+    command = "rotating.finish(directory, rotating.hanging(directory))"
+    for directory in kill_at_each_step(base, "rotating", command):
         with locked(directory):
-            pass
-        old = [name for name in contents(directory) if name.startswith("old-")]
+            old = [name for name in contents(directory) if name.startswith("old-")]
+        assert contents(directory) == visible(directory)
         assert len(authority_files.load_trusted(directory)) == (2 if old else 1)
         assert len(old) in {0, 2}
 

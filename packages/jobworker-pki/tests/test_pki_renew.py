@@ -15,7 +15,7 @@ from jobworker_pki.errors import RefusedError
 from jobworker_pki.key_types import KeyType
 from jobworker_pki.passphrase import Passphrase
 from jobworker_pki.profile import RoleIn
-from pki_testing import contents, context, handshake, openssl, pki, verify
+from pki_testing import contents, context, handshake, openssl, pki, pki_on_terminal, verify
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def user(tmp_path: Path, ca: Path) -> Path:
     for result in (
         pki("request", "ann.yaml", cwd=made),
         pki("approve", made / "certs" / "ann.csr", "--yes", cwd=ca),
-        pki("install", ca / "certs" / "ann.pem", "--ca", ca / "certs" / "ca.pem", cwd=made),
+        pki("install", ca / "certs" / "ann.pem", "--ca", ca / "certs" / "ca.pem", "--yes", cwd=made),
     ):
         assert result.returncode == 0, result.stderr
     return made
@@ -108,14 +108,26 @@ def test_a_certificate_for_another_key_is_not_installed(ca: Path, user: Path) ->
     assert contents(user / "certs") == before
 
 
-def test_another_ca_is_not_installed_unasked(user: Path, tmp_path: Path) -> None:
+def test_another_ca_is_not_trusted_unasked(ca: Path, user: Path, tmp_path: Path) -> None:
+    """Not even where the one that is known comes with it."""
     provisioning.initialise(tmp_path / "other", [], replace=False)
+    both = tmp_path / "both.pem"
+    both.write_bytes((ca / "certs" / "ca.pem").read_bytes() + (tmp_path / "other" / "ca.pem").read_bytes())
     before = contents(user / "certs")
-    result = pki("install", "certs/ann.pem", "--ca", tmp_path / "other" / "ca.pem", cwd=user)
-    assert result.returncode == 1
-    assert "none of the CAs in certs/ca.pem is among those" in result.stderr
-    forced = pki("install", "certs/ann.pem", "--ca", tmp_path / "other" / "ca.pem", "--force", cwd=user)
-    assert "is not of the CA that is trusted here" in forced.stderr
+    unattended = pki("install", "certs/ann.pem", "--ca", both, cwd=user)
+    assert unattended.returncode == 1
+    assert unattended.stderr.count("is not known here yet, fingerprint SHA256") == 1
+    question = "Is that the right CA?"
+    status, seen = pki_on_terminal("install", "certs/ann.pem", "--ca", both, cwd=user, answers={question: "n"})
+    assert (status, question in seen) == (1, True)
+    wrong = pki("install", "certs/ann.pem", "--ca", tmp_path / "other" / "ca.pem", "--yes", cwd=user)
+    assert "is not of the CA that is trusted here" in wrong.stderr
+    assert contents(user / "certs") == before
+    status, seen = pki_on_terminal("install", "certs/ann.pem", "--ca", both, cwd=user, answers={question: "y"})
+    assert status == 0, seen
+    assert (user / "certs" / "ca.pem").read_bytes() == both.read_bytes()
+    back = pki("install", "certs/ann.pem", "--ca", ca / "certs" / "ca.pem", cwd=user)
+    assert back.returncode == 0, back.stderr
     assert contents(user / "certs") == before
 
 

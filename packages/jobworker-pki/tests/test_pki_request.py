@@ -66,7 +66,7 @@ def test_the_whole_way(user: Path, ca: Path) -> None:
     refused = pki("install", "ann.pem", cwd=user)
     assert refused.returncode == 1
     assert "--ca FILE" in refused.stderr
-    installed = pki("install", "ann.pem", "--ca", "ca.pem", cwd=user)
+    installed = pki("install", "ann.pem", "--ca", "ca.pem", "--yes", cwd=user)
     assert installed.returncode == 0, installed.stderr
     assert contents(user / "certs").keys() == {"ann.key", "ann.pem", "ca.pem"}
     server = context(ca / "certs", "server", ssl.Purpose.CLIENT_AUTH)

@@ -181,3 +181,29 @@ def test_several_at_once_lose_none(directory: Path) -> None:
     errors = [process.communicate(timeout=60)[1] for process in running]
     assert [process.returncode for process in running] == [0] * 4, errors
     assert len(crl.read(directory)[0]) == 4
+
+
+def test_a_serial_number_that_nothing_is_known_of(directory: Path) -> None:
+    """As the server's audit may tell it, of a certificate that was issued elsewhere with the same key."""
+    lost = serial(directory, "ann")
+    certificate = (directory / "ann.pem").read_bytes()
+    for name in ("ann.pem", "ledger.jsonl"):
+        (directory / name).unlink()
+    refused = pki("revoke", lost, "--dir", directory, cwd=directory)
+    assert refused.returncode == 1
+    assert "--unknown" in refused.stderr
+    for wanted in ("ann", "1g", "1_0", " 1", "f" * 41):
+        assert pki("revoke", wanted, "--unknown", "--dir", directory, cwd=directory).returncode == 1
+    result = pki("revoke", lost, "--unknown", "--dir", directory, cwd=directory)
+    assert result.returncode == 0, result.stderr
+    assert f"revoked {lost}, of which nothing is known here" in result.stdout
+    (directory / "ann.pem").write_bytes(certificate)
+    assert_revoked(directory, "ann")
+    assert not Inventory.load(directory).find("ann")[0].is_accepted
+
+
+def test_an_empty_directory(tmp_path: Path) -> None:
+    result = pki("list", "--dir", "nothing", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "nothing is known of certificates in nothing" in result.stderr
+    assert contents(tmp_path) == {}

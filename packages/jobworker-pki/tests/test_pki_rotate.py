@@ -78,6 +78,8 @@ def test_what_hangs_on_the_old_one_is_told_and_keeps_it(tmp_path: Path) -> None:
     refused = pki("rotate-ca", "--finish", "--yes", cwd=tmp_path)
     assert refused.returncode == 1
     assert refused.stderr.count("still of the old CA: client certificate for readonly") == 1
+    with pytest.raises(RefusedError, match="changed while you decided"):
+        rotating.finish(directory, [])
     assert contents(directory) == before
     assert pki("rotate-ca", "--finish", "--yes", "--force", cwd=tmp_path).returncode == 0
 
@@ -85,7 +87,7 @@ def test_what_hangs_on_the_old_one_is_told_and_keeps_it(tmp_path: Path) -> None:
 def test_one_at_a_time(tmp_path: Path) -> None:
     directory = make(tmp_path)
     with pytest.raises(RefusedError, match="no rotation is under way"):
-        rotating.finish(directory)
+        rotating.finish(directory, [])
     rotating.begin(directory, Passphrase())
     before = contents(directory)
     with pytest.raises(RefusedError, match="under way already"):
@@ -139,7 +141,7 @@ def test_below_a_root_whose_key_is_away(tmp_path: Path, key_type: KeyType) -> No
     assert_all_accepted(directory)
     for stem in renewing.due(directory):
         renewing.renew(directory, stem, Passphrase())
-    rotating.finish(directory)
+    rotating.finish(directory, [])
     assert (directory / "ca.pem").read_bytes() == root
     for stem in ("server", "full", "readonly"):
         verify(directory, stem, crl=True)

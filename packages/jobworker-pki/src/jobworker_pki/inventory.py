@@ -5,6 +5,7 @@ A directory without a ledger, as earlier versions left it, works: certificates a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from jobworker_pki.errors import UnreadableCertificateError
 from jobworker_pki.facts import Facts
 from jobworker_pki.ledger import Ledger, Revocation
 from jobworker_pki.reading import MALFORMED, read_certificate
+
+_SERIAL = re.compile(r"[0-9A-Fa-f]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Inventory:
 
     def find(self, wanted: str) -> list[Entry]:
         """Return the certificates whose name or serial number ``wanted`` is; ``server`` are all of servers."""
-        serial = _serial(wanted)
+        serial = parse_serial(wanted)
         return [
             entry
             for entry in self.entries
@@ -168,8 +171,7 @@ class Inventory:
         return told if issued else None
 
 
-def _serial(text: str) -> int | None:
-    try:
-        return int(text.replace(":", ""), 16)
-    except ValueError:
-        return None
+def parse_serial(text: str) -> int | None:
+    """Return a serial number in hexadecimal digits, also with colons, as a number; None for what is none."""
+    digits = text.replace(":", "")
+    return int(digits, 16) if _SERIAL.fullmatch(digits) else None

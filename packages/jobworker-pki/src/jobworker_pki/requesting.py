@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -17,15 +16,6 @@ from jobworker_pki.reading import read_certificates
 from jobworker_pki.registration import Registration
 
 NEW_KEY_SUFFIX = ".key.new"
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A certificate that is in its place, and the CAs that it is trusted by."""
-
-    name: str
-    certificate: x509.Certificate
-    authorities: list[x509.Certificate]
 
 
 def request(directory: Path, file: Path, *, replace: bool) -> Registration:
@@ -48,17 +38,27 @@ def request(directory: Path, file: Path, *, replace: bool) -> Registration:
     return wanted
 
 
-def install(directory: Path, file: Path, bundle: Path | None, *, replace: bool) -> Installed:
+def new_authorities(directory: Path, bundle: Path) -> list[x509.Certificate]:
+    """Return the CAs in ``bundle`` that are not trusted in ``directory``: whether they may be is for the user to say.
+
+    Raises UnreadableCertificateError, AuthorityError.
+    """
+    present = _present(directory)
+    return [one for one in read_certificates(bundle) if one not in present]
+
+
+def install(directory: Path, file: Path, bundle: Path | None, trusted: list[x509.Certificate]) -> x509.Certificate:
     """Put the certificate in ``file`` where its key is, and the CAs of ``bundle`` into ``ca.pem``.
 
-    What was there is kept as ``NAME.pem.old``, and ``NAME.key.old`` where the key is a new one. The request is removed.
+    ``trusted`` are the new ones of them that the user agreed to. What was there is kept as ``NAME.pem.old``, and
+    ``NAME.key.old`` where the key is a new one. The request is removed. Returns the certificate.
 
     Raises UnreadableCertificateError, RefusedError where no key goes with it or the CA is not known, WriteError.
     """
     certificates = read_certificates(file)
     name = _name(file, certificates[0])
     with locked(directory):
-        authorities, files = _trusted(directory, bundle, replace=replace)
+        authorities, files = _authorities(directory, bundle, trusted)
         _require_trusted(file, certificates, authorities)
         new_key_file = directory / f"{name}{NEW_KEY_SUFFIX}"
         remove = [f"{name}{requests.SUFFIX}"]
@@ -72,7 +72,7 @@ def install(directory: Path, file: Path, bundle: Path | None, *, replace: bool) 
         if not target.exists() or target.read_bytes() != pem:
             files += [*kept(directory, target.name, PUBLIC), NewFile(target.name, pem, PUBLIC, replace=True)]
         publish(directory, files, replace=False, remove=[one for one in remove if (directory / one).exists()])
-    return Installed(name, certificates[0], authorities)
+    return certificates[0]
 
 
 def kept(directory: Path, name: str, mode: int) -> list[NewFile]:
@@ -95,19 +95,21 @@ def _name(file: Path, certificate: x509.Certificate) -> str:
         raise RefusedError(f"{file} can't be installed: its name {error.problem}") from error
 
 
-def _trusted(directory: Path, bundle: Path | None, *, replace: bool) -> tuple[list[x509.Certificate], list[NewFile]]:
-    path = directory / f"{layout.CA}.pem"
-    present = authority_files.load_trusted(directory) if path.exists() else []
+def _present(directory: Path) -> list[x509.Certificate]:
+    return authority_files.load_trusted(directory) if (directory / f"{layout.CA}.pem").exists() else []
+
+
+def _authorities(
+    directory: Path, bundle: Path | None, trusted: list[x509.Certificate]
+) -> tuple[list[x509.Certificate], list[NewFile]]:
+    present, path = _present(directory), directory / f"{layout.CA}.pem"
     if bundle is None:
         if not present:
             raise RefusedError(f"{path} is missing; give the file that came with the certificate: --ca FILE")
         return present, []
     given = read_certificates(bundle)
-    if present and not replace and not any(one in given for one in present):
-        raise RefusedError(
-            f"none of the CAs in {path} is among those in {bundle}. If you are sure that those are the right ones "
-            "(ask by another way, and compare what jobworker-pki show tells), give --force"
-        )
+    if any(one not in present and one not in trusted for one in given):
+        raise RefusedError(f"{bundle} or {path} changed while you decided; nothing was done, so look again")
     return given, [NewFile(path.name, issuing.to_pem(given), PUBLIC, replace=True)]
 
 

@@ -8,24 +8,29 @@ from pathlib import Path
 from jobworker_pki import authority_files, crl, issuing, layout
 from jobworker_pki.errors import AuthorityError, RefusedError
 from jobworker_pki.files import NewFile, locked, publish
-from jobworker_pki.inventory import Entry, Inventory
+from jobworker_pki.inventory import Entry, Inventory, parse_serial
 from jobworker_pki.ledger import Revocation
 from jobworker_pki.passphrase import Passphrase
 
 
-def revoke(directory: Path, wanted: str, reason: str, passphrase: Passphrase) -> list[Entry]:
+def revoke(directory: Path, wanted: str, reason: str, passphrase: Passphrase, *, unknown: bool = False) -> list[Entry]:
     """Revoke the certificate with the serial number ``wanted``, or all of that name that are still accepted.
 
-    Returns those that were revoked. Raises RefusedError where there is none, AuthorityError, PassphraseError,
+    With ``unknown`` a serial number that nothing is known of is put on the list of each CA whose key is here.
+
+    Returns those that were revoked and known. Raises RefusedError where there is none, AuthorityError, PassphraseError,
     LedgerError, UnreadableCertificateError, WriteError.
     """
     with locked(directory):
         inventory = Inventory.load(directory)
-        entries = _to_revoke(inventory, wanted)
-        now = issuing.now()
-        for entry in entries:
-            inventory.add_revocation(Revocation(entry.facts.serial, entry.facts.authority, now, reason))
-        lists = current_lists(inventory, passphrase, {entry.facts.authority for entry in entries})
+        serial = parse_serial(wanted) if unknown and not inventory.find(wanted) else None
+        entries = _to_revoke(inventory, wanted) if serial is None else []
+        named = {(entry.facts.authority, entry.facts.serial) for entry in entries}
+        if serial is not None:
+            named = {(key, serial) for key in _signing(inventory, passphrase)}
+        for authority, number in sorted(named):
+            inventory.add_revocation(Revocation(number, authority, issuing.now(), reason))
+        lists = current_lists(inventory, passphrase, {authority for authority, _ in named})
         publish(directory, [crl.file(lists), inventory.ledger.file()], replace=True)
     return entries
 
@@ -55,11 +60,20 @@ def _to_revoke(inventory: Inventory, wanted: str) -> list[Entry]:
     if not found:
         raise RefusedError(
             f"{inventory.directory} knows no certificate with the name or serial number {wanted!r}; "
-            "jobworker-pki list tells which it knows"
+            "jobworker-pki list tells which it knows (--unknown revokes a serial number all the same)"
         )
     now = issuing.now()
     states = ", ".join(f"{entry.facts.serial_text} ({entry.state(now)})" for entry in found)
     raise RefusedError(f"nothing is left to revoke of {wanted!r}: {states}")
+
+
+def _signing(inventory: Inventory, passphrase: Passphrase) -> list[str]:
+    return [
+        crl.key_of(authority)
+        for authority in inventory.authorities
+        if crl.may_sign(authority)
+        and authority_files.load_revoking(inventory.directory, authority, passphrase) is not None
+    ]
 
 
 def current_lists(inventory: Inventory, passphrase: Passphrase, renew: Collection[str] = ()) -> list[crl.List]:

@@ -71,15 +71,17 @@ def hanging(directory: Path) -> list[Entry]:
     return _hanging(Inventory.load(directory))
 
 
-def finish(directory: Path) -> list[x509.Certificate]:
+def finish(directory: Path, known: list[Entry]) -> list[x509.Certificate]:
     """Drop the old CA: from ``ca.pem``, its revocation list and its key. Returns what was dropped.
+
+    ``known`` is what hung on it when that was decided; there must not be more by now.
 
     Raises as :func:`hanging` does, and WriteError.
     """
     with locked(directory):
         outgoing = authority_files.load_outgoing(directory)
-        if not outgoing:
-            raise RefusedError(f"no rotation is under way in {directory}; jobworker-pki rotate-ca begins one")
+        if not {entry.facts.fingerprint for entry in hanging(directory)} <= {one.facts.fingerprint for one in known}:
+            raise RefusedError("something changed while you decided; nothing was done, so look again")
         trusted = [one for one in authority_files.load_trusted(directory) if one not in outgoing]
         lists = [one for one in crl.read(directory) if not any(crl.is_of(one, old) for old in outgoing)]
         files = [NewFile(f"{layout.CA}.pem", issuing.to_pem(trusted), PUBLIC), crl.file(lists)]

@@ -16,4 +16,6 @@ def list_(
 ) -> None:
     """List the requests that wait and the certificates that were issued, and which of them to renew."""
     contents = listing.load(directory)
+    if not contents.requests and not contents.entries:
+        report.note(f"nothing is known of certificates in {directory}")
     typer.echo(listing.as_json(contents) if as_json else listing.as_text(contents))

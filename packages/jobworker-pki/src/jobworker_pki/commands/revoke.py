@@ -15,6 +15,9 @@ from jobworker_pki.crl import Reason
 def revoke(
     wanted: Annotated[str, typer.Argument(metavar="SERIAL|NAME", help="One certificate, or all of that name.")],
     reason: Annotated[Reason, typer.Option(help="Why; it stands in the list.")] = Reason.UNSPECIFIED,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Revoke a serial number although nothing is known of it here.")
+    ] = False,
     directory: Directory = report.DEFAULT_DIRECTORY,
     passphrase_file: options.PassphraseFile = None,
     passphrase_fd: options.PassphraseDescriptor = None,
@@ -24,9 +27,12 @@ def revoke(
     A name means all of its certificates that are still accepted. It can't be undone.
     """
     passphrase = options.passphrase(passphrase_file, passphrase_fd)
-    for entry in revoking.revoke(directory, wanted, str(reason), passphrase):
+    entries = revoking.revoke(directory, wanted, str(reason), passphrase, unknown=unknown)
+    for entry in entries:
         until = f"{entry.facts.until:%Y-%m-%d %H:%M} UTC"
         typer.echo(f"revoked {entry.facts.serial_text}: {report.certificate(entry.facts)}, valid until {until}")
+    if not entries:
+        typer.echo(f"revoked {wanted}, of which nothing is known here")
     report.note(
         f"{revoking.path(directory)} was written; a server with this --certs reads it by itself, others need a copy"
     )

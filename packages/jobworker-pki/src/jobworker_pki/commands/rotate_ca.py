@@ -59,7 +59,7 @@ def _finish(directory: Path, *, yes: bool, force: bool) -> None:
     report.note("whoever has not installed the new certificate yet is shut out, too")
     if not yes:
         options.confirm("Drop the old CA?")
-    for old in rotating.finish(directory):
+    for old in rotating.finish(directory, hanging):
         typer.echo(f"dropped {escape(old.subject.rfc4514_string())}")
     report.note(f"give {directory / 'ca.pem'} to every server and client")
 
