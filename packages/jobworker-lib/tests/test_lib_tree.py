@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -57,6 +58,25 @@ def test_wakes_what_is_stopped_to_be_asked() -> None:
             os.kill(process.pid, signal.SIGSTOP)
         tree.terminate(lambda: [process.pid for process in processes])
         assert [process.wait(PATIENCE_SECONDS) for process in processes] == [7, 7]
+
+
+@pytest.mark.parametrize("end", [tree.kill, tree.terminate])
+def test_passes_over_what_the_kernel_has_no_handle_for(end: Callable[[tree.Tree], None]) -> None:
+    """Such as a thread; older kernels tell the same of a process that is just being reaped."""
+    goes_on = threading.Event()
+    thread = threading.Thread(target=goes_on.wait)
+    thread.start()
+    try:
+        assert thread.native_id is not None
+        tid = thread.native_id
+        with pytest.raises(ProcessLookupError):
+            tree.handle_of(tid)
+        with sessions(1) as (process,):
+            end(lambda: [tid, process.pid])
+            assert process.wait(PATIENCE_SECONDS) in (7, -signal.SIGKILL)
+    finally:
+        goes_on.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("end", [tree.kill, tree.terminate])

@@ -6,6 +6,7 @@ the pid was seen in the tree a second time, so a pid that is reused in between i
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
@@ -17,6 +18,8 @@ Tree = Callable[[], list[int]]
 
 _HANDLES_AT_ONCE = 256
 _TERMINATE_ROUNDS = 8
+_OF_ONE_THAT_IS_GONE = (errno.EINVAL, errno.ENOENT)
+"""Besides ESRCH: what some kernels tell of a process that is just being reaped."""
 
 
 def terminate(tree: Tree, farewell: Sequence[signal.Signals] = (signal.SIGTERM,)) -> None:
@@ -56,6 +59,16 @@ def kill(tree: Tree) -> None:
     _each(tree, end)
 
 
+def handle_of(pid: int) -> int:
+    """A pidfd of a process (pidfd_open(2)). ProcessLookupError where it is gone."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno not in _OF_ONE_THAT_IS_GONE:
+            raise
+        raise ProcessLookupError(error.errno, os.strerror(error.errno)) from None
+
+
 def _each(tree: Tree, do: Callable[[int, int], None], skip: Collection[int] = ()) -> set[int]:
     """Do something to all of the tree but ``skip``, each given as pid and pidfd: the pids that were tried."""
     pids = [pid for pid in tree() if pid not in skip]
@@ -65,7 +78,7 @@ def _each(tree: Tree, do: Callable[[int, int], None], skip: Collection[int] = ()
             opened: dict[int, int] = {}
             for pid in pids[start : start + most]:
                 with suppress(ProcessLookupError):
-                    opened[pid] = os.pidfd_open(pid)
+                    opened[pid] = handle_of(pid)
                     handles.callback(os.close, opened[pid])
             for pid in opened.keys() & set(tree()):
                 with suppress(ProcessLookupError, PermissionError):
