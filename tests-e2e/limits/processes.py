@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 
-from jobworker_lib import Engine, JobNotRunningError, Limits, Reason, State
+from jobworker_lib import Engine, Isolation, JobNotRunningError, Limits, Reason, State
 from limits.tools import MIB, PATIENCE_SECONDS, Machine, python, usage_of, wait_until
 
 _BOMB = """
@@ -63,17 +63,18 @@ def forks_are_refused(engine: Engine, _machine: Machine) -> None:
 
 def a_fork_bomb_and_a_memory_hog_leave_others_alone(engine: Engine, machine: Machine) -> None:
     """Others start, run and end meanwhile, and so do these when they are told to."""
-    bomb = engine.start(python(_BOMB), limits=Limits(pids=20, cpus=0.3))
+    limits = Limits(pids=20, cpus=0.3)
+    bombs = [engine.start(python(_BOMB), limits=limits, isolation=fence) for fence in (None, Isolation(pid=True))]
     greedy = engine.start(python(_GREEDY), limits=Limits(memory_bytes=16 * MIB, pids=5, cpus=0.3))
-    wait_until(lambda: (usage_of(bomb).pids or 0) >= 19, "a bomb that has gone off")
+    wait_until(lambda: all((usage_of(bomb).pids or 0) >= 19 for bomb in bombs), "bombs that have gone off")
     begin = time.monotonic()
     for _ in range(3):
         assert engine.run(["echo", "hello"]).stdout == b"hello\n"
     took = time.monotonic() - begin
     assert took < 20, took
-    for job in (bomb, greedy):
+    for job in (*bombs, greedy):
         try:
-            job.stop(force=True)
+            assert job.stop(force=True).state in (State.STOPPED, State.EXITED)
         except JobNotRunningError:
             assert job.status().reason is Reason.OUT_OF_MEMORY
         assert machine.cgroups_of(job) == []
