@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -12,6 +14,7 @@ import grpc
 import pytest
 
 from conformance.jobs import SLEEPER
+from conformance.processes import PATIENCE_SECONDS
 from harness.api import RPCS, Api, failing
 from harness.certs import Certs, Pair, around_now, pki
 from harness.scopes import Scopes, require_scope
@@ -74,6 +77,22 @@ def require(scopes: Scopes, caller: Api, own: Api, other: Api) -> None:
         require_scope(scopes, rpc, caller, other, own=False)
 
 
+def by_openssl(certs: Certs, subject: str) -> Pair:
+    """A client's certificate that another tool makes, with the same CA."""
+    made = Path(tempfile.mkdtemp(dir=certs.directory))
+    pair, request, extensions = Pair(made / "cert.pem", made / "key.pem"), made / "csr.pem", made / "extensions"
+    extensions.write_text("basicConstraints=critical,CA:FALSE\nextendedKeyUsage=clientAuth\n")
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", pair.key]
+    openssl("req", "-new", *new_key, "-subj", subject, "-out", request)
+    ca = ["-CA", certs.ca, "-CAkey", certs.directory / "ca.key", "-CAcreateserial", "-extfile", extensions]
+    openssl("x509", "-req", "-in", request, *ca, "-days", "1", "-out", pair.cert)
+    return pair
+
+
+def openssl(*arguments: object) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=PATIENCE_SECONDS)
+
+
 def refusal(caller: Api) -> tuple[grpc.StatusCode, str]:
     with failing() as failure:
         caller.call("ListJobs")
@@ -106,6 +125,7 @@ def test_readonly_and_full_by_extension(example: Callable[[str], Example]) -> No
     )
 
 
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command to make certificates")
 def test_admin_and_user_by_organization(example: Callable[[str], Example]) -> None:
     model = example("by-organization")
 
@@ -118,6 +138,8 @@ def test_admin_and_user_by_organization(example: Callable[[str], Example]) -> No
     require(OWN, ann, ann, other)
     admin = model.connect(boss)
     require(ALL, admin, admin, other)
+    require(OWN, model.connect(by_openssl(model.certs, "/O=user/CN=ann")), ann, other)
+    assert refusal(model.connect(by_openssl(model.certs, "/O=user/O=admin/CN=ann"))) == unauthenticated("BAD_ROLE")
     assert refusal(model.connect(pair("Example Inc", "eve"))) == UNKNOWN_ROLE
     assert refusal(model.connect(pair("full", "eve"))) == NOT_ALLOWED
     assert refusal(model.connect(model.certs.full)) == unauthenticated("NO_ROLE"), "its extension counts for nothing"

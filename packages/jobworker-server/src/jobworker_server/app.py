@@ -61,6 +61,8 @@ async def serve(settings: Settings) -> None:
         if settings.proxy:
             _log.info("listening for a proxy on %s", settings.proxy.path)
         _log.info("trusting clients of %s", tls.description)
+        if settings.policy:
+            _log.info("the policy is that of %s: %s", settings.policy, policy.summary)
         if audit.is_on:
             _log.info("the audit goes to %s", settings.audit.file or settings.audit.syslog)
         await stopping.wait()

@@ -31,4 +31,10 @@ class PolicyInForce:
         """
         if self._path is not None:
             self.current = file.read(self._path)
-        return f"it has the roles {', '.join(self.current.roles)}"
+        return self.summary
+
+    @property
+    def summary(self) -> str:
+        """What there is in it, in a few words."""
+        owners = f", and bounds for {len(self.current.owners)} owners" if self.current.owners else ""
+        return f"it has the roles {', '.join(self.current.roles)}{owners}"
