@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 from conformance.processes import PATIENCE_SECONDS, wait_until
 from harness.certs import Certs
 
@@ -70,6 +72,8 @@ class Proxy:
         ):
             assert stands in example
             example = example.replace(stands, str(here))
+        if not socket.has_dualstack_ipv6():
+            example = example.replace(f"listen [::]:{self.port} ssl http2;", "")
         self.configuration = self._directory / "example.conf"
         self.configuration.write_text(example)
         pem = certs.directory / "haproxy.pem"
@@ -78,10 +82,13 @@ class Proxy:
 
     @staticmethod
     def group(kind: str) -> str:
-        """The group as which the proxy runs here."""
-        if os.geteuid() != 0:
+        """The group as which the proxy runs here: that of the example, or this process's own where it is not root."""
+        if os.geteuid() == 0:
+            return {"nginx": "www-data", "haproxy": "haproxy"}[kind]
+        try:
             return grp.getgrgid(os.getegid()).gr_name
-        return {"nginx": "www-data", "haproxy": "haproxy"}[kind]
+        except KeyError:
+            pytest.skip("the group of this process has no name")
 
     def command(self) -> list[str]:
         if self._kind == "haproxy":
