@@ -206,9 +206,13 @@ def chunk(data: bytes, offset: int = 0, stream: str = "stdout") -> output_pb2.Ou
     return made
 
 
-def refusal(code: str, reason: str, message: str, field: str = "") -> Answer:
+def refusal(code: str, reason: str, message: str, field: str = "", *, retry_seconds: float = 0.0) -> Answer:
     """An answer that refuses as the real server does."""
     details = [error_details_pb2.ErrorInfo(domain="jobworker", reason=reason)]
+    if retry_seconds:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(round(retry_seconds * 1000))
+        details.append(retry)
     if field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))

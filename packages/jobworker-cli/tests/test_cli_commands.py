@@ -135,6 +135,15 @@ def test_quota_that_is_used_up(cli: Cli, server: ScriptedServer) -> None:
         assert "error: as many jobs run as may: 2\nhint: try again when one has ended" in refused.stderr
 
 
+def test_too_many_calls_are_told_with_what_to_do(cli: Cli, server: ScriptedServer) -> None:
+    server.service.answers["ListJobs"] = refusal(
+        "RESOURCE_EXHAUSTED", "RATE_LIMITED", "too many calls: this server takes 2 a second", retry_seconds=1.5
+    )
+    refused = cli("list")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "error: too many calls: this server takes 2 a second\nhint: try again in a moment" in refused.stderr
+
+
 def test_output_of_one_attempt(cli: Cli, server: ScriptedServer) -> None:
     attempts = [job_pb2.Attempt(number=number, output_offset=10 * number) for number in (7, 8, 9)]
     server.service.jobs = [exited(1, attempts=attempts)]

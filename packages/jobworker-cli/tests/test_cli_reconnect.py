@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,6 +108,27 @@ def test_no_byte_is_lost_or_doubled(patient: Client, server: ScriptedServer, tol
     assert len(server.service.requests_of(api.GetOutputRequest)) == 5
     lost, back = f"the connection to {server.address} was lost", f"connected to {server.address} again"
     assert [text.partition(";")[0] for text in told] == [lost, back] * 4
+
+
+@pytest.mark.parametrize("reason", ["RATE_LIMITED", "TOO_MANY_STREAMS"])
+def test_a_server_that_takes_no_more_calls_is_given_the_time_that_it_asks_for(
+    patient: Client, server: ScriptedServer, told: list[str], reason: str
+) -> None:
+    """After a network failure it may not know yet that the calls that were open are gone."""
+    flaky = FlakyJob(server, {1230})
+    refuse = refusal("RESOURCE_EXHAUSTED", reason, "too many", retry_seconds=0.3)
+    times: list[float] = []
+
+    def refuse_twice(request: Any, context: Any) -> None:
+        times.append(time.monotonic())
+        if len(times) <= 2:
+            refuse(request, context)
+
+    flaky.then = refuse_twice
+    assert b"".join(part.data for part in flaky.read(patient.output(flaky.id))) == OUTPUT
+    assert len(times) >= 3
+    assert all(after - before >= 0.3 for before, after in pairwise(times[:3]))
+    assert told[-1].startswith("connected to ")
 
 
 def test_last_lines_are_not_asked_for_again_where_some_had_come(

@@ -15,6 +15,7 @@
     │   ├── JobNotRunningError
     │   ├── JobRunningError
     │   ├── QuotaExceededError
+    │   ├── TooManyCallsError
     │   ├── NoInputError
     │   ├── InputClosedError
     │   ├── LimitNotEnforceableError
@@ -111,6 +112,10 @@ class JobRunningError(RefusedError):
 
 class QuotaExceededError(RefusedError):
     """As many jobs run, or wait, as the server allows."""
+
+
+class TooManyCallsError(RefusedError):
+    """The client calls more often than the server takes of one, or has too many calls open; it may in a moment."""
 
 
 class NoInputError(RefusedError):

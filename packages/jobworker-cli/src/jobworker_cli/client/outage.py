@@ -42,13 +42,17 @@ class Outage:
         None: it is no use. The server has never answered, has been away for too long, or has refused.
         """
         now = time.monotonic()
-        if not self._answered or not self._seconds or not rpc_errors.is_no_answer(error):
+        told_to_wait = rpc_errors.retry_seconds(error)
+        is_over = told_to_wait is None and not rpc_errors.is_no_answer(error)
+        if not self._answered or not self._seconds or is_over:
             return None
         if self._began is None:
             self._began = now
-            self._tell(f"the connection to {self._address} was lost; trying again for {self._seconds:g} seconds")
+            lost = f"the connection to {self._address} was lost"
+            busy = f"{self._address} takes no more calls of this client now"
+            self._tell(f"{lost if told_to_wait is None else busy}; trying again for {self._seconds:g} seconds")
         elif now - self._began > self._seconds:
             return None
-        pause = self._pause
+        pause = max(self._pause, min(told_to_wait or 0.0, self._seconds))
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         return pause

@@ -18,6 +18,8 @@ _BY_REASON: dict[str, type[errors.ClientError]] = {
     "CURSOR_EXPIRED": errors.CursorExpiredError,
     "JOB_RUNNING": errors.JobRunningError,
     "QUOTA_EXCEEDED": errors.QuotaExceededError,
+    "RATE_LIMITED": errors.TooManyCallsError,
+    "TOO_MANY_STREAMS": errors.TooManyCallsError,
     "NO_INPUT": errors.NoInputError,
     "LIMIT_NOT_ENFORCEABLE": errors.LimitNotEnforceableError,
     "ISOLATION_NOT_AVAILABLE": errors.IsolationNotAvailableError,
@@ -47,6 +49,7 @@ _HINTS: dict[type[errors.ClientError], str] = {
     errors.JobNotRunningError: "`jobworker-cli status ID` tells how it ended",
     errors.JobRunningError: "`jobworker-cli stop ID` stops it",
     errors.QuotaExceededError: "try again when one has ended; `jobworker-cli list` shows yours",
+    errors.TooManyCallsError: "try again in a moment; `quotas` in the server's configuration has the bounds",
     errors.NoInputError: "`jobworker-cli attach --no-stdin ID` only watches",
     errors.LimitNotEnforceableError: _DOCTOR,
     errors.IsolationNotAvailableError: _DOCTOR,
@@ -82,6 +85,18 @@ def from_rpc(error: grpc.RpcError) -> errors.ClientError:
 def is_no_answer(error: grpc.RpcError) -> bool:
     """Whether the call may be answered when it is repeated: there is no connection, or the server is just stopping."""
     return code_of(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def retry_seconds(error: grpc.RpcError) -> float | None:
+    """After how long the server says that the call may be made again; None: it does not say that."""
+    info = error_details_pb2.RetryInfo()
+    try:
+        status = rpc_status.from_call(_call(error))
+        if status and any(detail.Unpack(info) for detail in status.details):
+            return max(0.0, float(info.retry_delay.ToTimedelta().total_seconds()))
+    except (ValueError, DecodeError, OverflowError):  # as below
+        pass
+    return None
 
 
 def is_transport_failure(error: grpc.RpcError) -> bool:
