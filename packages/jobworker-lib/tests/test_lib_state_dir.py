@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from conftest import leave_nothing_running
-from jobworker_lib import Engine, InvalidArgumentError, StateDirectoryError
+from jobworker_lib import Engine, InvalidArgumentError, JobworkerError, StateDirectoryError
 from lib_testing import engine_processes, finish, program, sh, wait_until
 
 
@@ -37,6 +39,87 @@ def test_is_for_its_owner_alone(state_dir: Path, engine: Engine) -> None:
     for path in [state_dir, *state_dir.rglob("*")]:
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode & 0o077 == 0 or path.name.startswith("index.db-"), f"{path} has mode {mode:o}"
+
+
+@pytest.mark.parametrize("umask", ["0", "077", "0277"])
+def test_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path, umask: str) -> None:
+    script = """
+import os, sys
+from jobworker_lib import Bounds, Engine, OutputLimit
+os.umask(int(sys.argv[2], 8))
+with Engine(sys.argv[1], bounds=Bounds(running=1)) as engine:
+    jobs = [engine.start(["sh", "-c", "echo out"], output_limit=OutputLimit(65536, "drop_oldest")) for _ in range(3)]
+    engine.wait(jobs)
+    print(engine.run(["sh", "-c", "umask"]).stdout.decode(), end="")
+"""
+    state_dir = tmp_path / "state"
+    with program(script, state_dir, umask) as process:
+        assert finish(process) == "0022\n"
+    for path in [state_dir, *state_dir.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode & 0o077 == 0 or path.name.startswith("index.db"), f"{path} has mode {mode:o}"
+    wait_until(lambda: not engine_processes(state_dir))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])
+def test_directory_that_others_could_write_to_is_refused_unless_it_is_empty(state_dir: Path, mode: int) -> None:
+    """They may have put links and files there that the engine would take for its own."""
+    state_dir.mkdir()
+    state_dir.chmod(mode)
+    (state_dir / "jobs").symlink_to("/")
+    with pytest.raises(StateDirectoryError, match="other users can write to"):
+        Engine(state_dir)
+    (state_dir / "jobs").unlink()
+    Engine(state_dir).close()
+    assert stat.S_IMODE(state_dir.stat().st_mode) == 0o700
+
+
+def plant_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def plant_link(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+def plant_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def plant_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def plant_nesting(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+def plant_zeros(path: Path) -> None:
+    path.write_bytes(bytes(1 << 20))
+
+
+@pytest.mark.parametrize("name", ["exit.json", "spec.json", "started.json"])
+@pytest.mark.parametrize("plant", [plant_pipe, plant_link, plant_loop, plant_directory, plant_nesting, plant_zeros])
+def test_what_a_job_of_the_same_user_puts_in_a_records_place_holds_nobody_up(
+    engine: Engine, name: str, plant: Callable[[Path], None]
+) -> None:
+    job = engine.start(["true"])
+    other = engine.start(["true"])
+    engine.wait([job, other])
+    record = Path(engine._core.directory(job.id).path) / name
+    record.unlink()
+    plant(record)
+    with suppress(JobworkerError, OSError):  # damaged, or as it can be told without this record
+        job.status()
+    assert other.status().exit_code == 0
+    assert other.id in {found.id for found in engine.list()}
+    assert engine.run(["true"]).exit_code == 0
+    if record.is_dir() and not record.is_symlink():
+        record.rmdir()
+    else:
+        record.unlink()
+    job_record = Path(engine._core.directory(other.id).path) / name
+    record.write_bytes(job_record.read_bytes())
 
 
 def test_path_may_be_longer_than_the_address_of_a_socket(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ class JobDirectory:
         except FileNotFoundError:
             return None
         except DAMAGE:
-            written_ns = os.stat(self.file(EXIT)).st_mtime_ns
+            written_ns = os.lstat(self.file(EXIT)).st_mtime_ns
             error = "the record of its end is damaged"
             return ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=written_ns, error=error)
 

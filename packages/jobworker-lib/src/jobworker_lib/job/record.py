@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import fields
@@ -12,6 +13,9 @@ DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 """What reading a damaged record raises: a crash of the host may leave it empty, or with other bytes."""
 
 _READ_BYTES = 64 << 10
+_HOW = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A pipe in a record's place is not waited for, nor a link followed: a job of the same user may have put it there."""
+_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.EAGAIN, errno.ENXIO)
 
 
 def known_fields(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
@@ -25,15 +29,26 @@ def to_bytes(record: Any) -> bytes:
 
 
 def read(path: str) -> Any:
-    """What a file holds. FileNotFoundError where there is none, ValueError where it is damaged."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # records are small and many: open() takes twice as long
+    """What a file holds. FileNotFoundError where there is none, ValueError where it is damaged, or no file."""
+    try:
+        return _decode(_content(path).decode())
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise ValueError(f"{path} is no file") from None
+        raise
+
+
+def _content(path: str) -> bytes:
+    descriptor = os.open(path, _HOW)  # records are small and many: open() takes twice as long
     try:
         data = os.read(descriptor, _READ_BYTES)
         while len(data) >= _READ_BYTES and (more := os.read(descriptor, len(data))):
             data += more
     finally:
         os.close(descriptor)
-    return _decode(data.decode())
+    return data
 
 
 def _fields_of(record: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,7 @@ _HIDDEN_DELETED = ".deleted-"
 _LOCK_SECONDS = 10.0
 _LONGEST_PATH = 480
 """SQLite takes no longer one for its files."""
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _LOCK_PAUSE_SECONDS = 0.001
 
 
@@ -238,6 +240,11 @@ class Store:
             about = os.stat(self.path)
             if about.st_uid != os.geteuid():
                 raise StateDirectoryError(f"{self.path} belongs to another user; give a directory of your own")
+            if about.st_mode & _WRITABLE_BY_OTHERS and os.listdir(self.path):
+                raise StateDirectoryError(
+                    f"other users can write to {self.path}, so what is there may be theirs; look through it, and close "
+                    f"it with chmod 700 {self.path}, or give another directory"
+                )
             os.chmod(self.path, DIRECTORY_MODE)
             os.makedirs(self.jobs, DIRECTORY_MODE, exist_ok=True)
             check_version(self.path)
