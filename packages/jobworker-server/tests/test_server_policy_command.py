@@ -118,7 +118,8 @@ def test_what_is_most_likely_not_meant_is_a_warning(path: Path, tmp_path: Path) 
         f"roles: {{a: {{commands: [/bin/sleep, /no/such, /etc, {mine}], users: [nobody, no-such],"
         " isolation: full, writable: [/no/such]}}"
     )
-    warnings = run("policy", "check", str(path)).stderr.splitlines()
+    told = run("policy", "check", str(path)).stderr.splitlines()
+    warnings = [warning for warning in told if "/bin/sleep" not in warning]  # in a user namespace it is this user's
     expected = [
         "a.commands: /no/such can't be executed: No such file or directory",
         "a.commands: /etc is no program that can be executed",

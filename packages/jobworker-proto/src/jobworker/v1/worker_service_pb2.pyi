@@ -134,7 +134,9 @@ class StartRequest(_message.Message):
     priority: _builtins.int
     """Of queued jobs that with the highest priority is started first, and of equal ones the oldest; -1000 to 1000."""
     user: _builtins.str
-    """The Unix user that the job runs as, by name or number. Empty: the server's. Only where the server runs as root."""
+    """The Unix user that the job runs as, by name or number. Empty: that of the server's policy, or else the server's.
+    Only where the server runs as root.
+    """
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The command and its arguments, executed as they stand: no shell. A command without a slash is looked up in the
@@ -177,7 +179,7 @@ class StartRequest(_message.Message):
 
     @_builtins.property
     def isolation(self) -> _job_pb2.Isolation:
-        """How the job is kept apart from the host. Not set: not at all."""
+        """How the job is kept apart from the host, at least: the server's policy may demand more. Not set: not at all."""
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
