@@ -17,8 +17,10 @@ LINGER_SECONDS = 3.0
 LINGER_GRACE_SECONDS = 2.0
 """How long they have after that before SIGKILL."""
 
-_VICTIM_SECONDS = 0.2
+_VICTIM_SECONDS = 0.5
 """How long the kernel has to kill whom it chooses itself, and we to see who that was, before the rest is killed."""
+_ALL_VICTIMS_SECONDS = 5.0
+"""The same where it kills all by itself, so that nothing should be left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +100,12 @@ class Ending:
 
     def memory_is_short(self) -> None:
         """The kernel is about to kill some process of the job; the rest of it follows."""
-        at = time.monotonic() + _VICTIM_SECONDS
-        self.kill_at = at if self.kill_at is None else min(self.kill_at, at)
+        self._kill_within(_VICTIM_SECONDS)
 
-    def memory_ran_out(self) -> None:
+    def memory_ran_out(self, *, kernel_kills_all: bool) -> None:
         """The main process ended as the job ran out of memory: the rest follows."""
         self.ran_out_of_memory = self._outcome is not None and self._outcome.exit_code != 0
-        self.memory_is_short()
+        self._kill_within(_ALL_VICTIMS_SECONDS if kernel_kills_all else _VICTIM_SECONDS)
 
     def main_ended(self, outcome: Outcome) -> None:
         """The main process is gone: what is left of its tree gets a bounded time."""
@@ -125,6 +126,10 @@ class Ending:
         self.ran_out_of_memory = False
         self.out_of_memory_process = None
         self._outcome = None
+
+    def _kill_within(self, seconds: float) -> None:
+        at = time.monotonic() + seconds
+        self.kill_at = at if self.kill_at is None else min(self.kill_at, at)
 
     def record(self) -> ExitRecord:
         """How the job ended, told when all of it is over."""

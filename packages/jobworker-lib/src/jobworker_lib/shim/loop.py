@@ -161,7 +161,7 @@ class JobLoop:
         if not self._ending.main_exited and (status := self._process.main_status()) is not None:
             self._ending.main_ended(Outcome.of(status))
             if self._memory.happened:
-                self._ending.memory_ran_out()
+                self._ending.memory_ran_out(kernel_kills_all=self._memory.kernel_kills_all)
             if self._process.link is not None:
                 self._poller.unregister(self._process.link)
         return is_alone

@@ -31,6 +31,11 @@ class OutOfMemory:
         """Can be read when the rest of the job is to be killed."""
         self.begin_attempt()
 
+    @property
+    def kernel_kills_all(self) -> bool:
+        """Whether the whole job ends by itself when it runs out of memory."""
+        return self._group is not None and self._group.version == 2
+
     def begin_attempt(self) -> None:
         """What was before does not count."""
         self._was_told = False
@@ -57,7 +62,9 @@ class OutOfMemory:
         """From now on it is this process that kills."""
         if not self._is_ours and self._group is not None and self._seen:
             for pid in self._group.processes():
-                self._seen.pop(pid, None)  # the kernel has not chosen that one
+                found = name_and_memory(pid)
+                if found is not None and found[1]:  # it is not ending, so the kernel has not chosen it
+                    self._seen.pop(pid, None)
         self._is_ours = True
 
     @property
