@@ -68,7 +68,7 @@ def plain(text: str) -> str:
     return text.strip()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_walk(tmp_path: Path) -> None:
     text = README.read_text()
     prepare(tmp_path, text)

@@ -39,9 +39,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (init, issue, server, show, request, approve, reject, install, renew, revoke, crl, rotate_ca, token):
-    app.command()(command)
-app.command("list")(list_)
+for command in (
+    init,
+    issue,
+    server,
+    show,
+    request,
+    approve,
+    reject,
+    install,
+    renew,
+    list_,
+    revoke,
+    crl,
+    rotate_ca,
+    token,
+):
+    app.command(command.__name__.strip("_").replace("_", "-"))(command)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import typer
 from jobworker_pki import approving, report, requests
 from jobworker_pki.approving import Grant
 from jobworker_pki.commands import options
-from jobworker_pki.commands.options import Directory, Force, RoleInOption, Yes
+from jobworker_pki.commands.options import Directory, Force, RoleInIfChanged, Yes
 from jobworker_pki.errors import RefusedError
 from jobworker_pki.inventory import Inventory
 from jobworker_pki.requests import Request
@@ -22,16 +22,17 @@ def approve(
         str | None, typer.Option("--role", metavar="ROLE", help="Grant this role, not the one asked for.")
     ] = None,
     days: options.Days = None,
-    role_in: RoleInOption | None = None,
+    role_in: RoleInIfChanged = None,
     yes: Yes = False,
     directory: Directory = report.DEFAULT_DIRECTORY,
     passphrase_file: options.PassphraseFile = None,
     passphrase_fd: options.PassphraseDescriptor = None,
     force: Force = False,
 ) -> None:
-    """Grant a request, after showing what is asked: make NAME.pem, to be sent back.
+    """Grant a request: make NAME.pem, to be sent back.
 
-    With --yes nothing is asked; a request that there are doubts about is refused then, unless --force is given too.
+    What is asked for is shown first. With --yes nothing is asked; a request that there are doubts about is refused
+    then, unless --force is given too.
     """
     passphrase = options.passphrase(passphrase_file, passphrase_fd)
     path = approving.find(directory, wanted)

@@ -15,9 +15,10 @@ def crl(
     passphrase_file: options.PassphraseFile = None,
     passphrase_fd: options.PassphraseDescriptor = None,
 ) -> None:
-    """Write the revocation list crl.pem anew, where it was lost or there never was one.
+    """Write the revocation list crl.pem anew.
 
-    It is not needed otherwise: a list is valid as long as its CA is, and revoke writes it.
+    That is for where it was lost or there never was one. It is not needed otherwise: a list is valid as long as its CA
+    is, and revoke writes it.
     """
     for one in revoking.refresh(directory, options.passphrase(passphrase_file, passphrase_fd)):
         until = "" if one.next_update_utc is None else f", valid until {one.next_update_utc:%Y-%m-%d %H:%M} UTC"

@@ -25,7 +25,7 @@ def init(
     passphrase_fd: options.PassphraseDescriptor = None,
     force: Force = False,
 ) -> None:
-    """Begin: make a CA and certificates for a server and two clients.
+    """Begin: make a CA, a server certificate and two clients'.
 
     The clients' roles are full and readonly. The server certificate is for localhost, 127.0.0.1, ::1, this host's name
     and each --san. A passphrase, where one is given or asked for, encrypts the CA's key.

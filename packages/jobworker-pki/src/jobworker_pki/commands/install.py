@@ -22,11 +22,11 @@ def install(
     yes: Yes = False,
     directory: Directory = report.DEFAULT_DIRECTORY,
 ) -> None:
-    """Put a certificate that was asked for in its place, beside its key.
+    """Put a certificate that was asked for in its place.
 
-    It has to be of the CA in ca.pem. What was there is kept as NAME.pem.old (and NAME.key.old after a renewal with a
-    new key). Whether a CA of --ca that is not known yet is to be trusted is asked: who trusts a wrong one can be
-    sent to a wrong server.
+    Its key has to be there, and it has to be of the CA in ca.pem. What was there is kept as NAME.pem.old (and
+    NAME.key.old after a renewal with a new key). Whether a CA of --ca that is not known yet is to be trusted is asked:
+    who trusts a wrong one can be sent to a wrong server.
     """
     new = [] if bundle is None else requesting.new_authorities(directory, bundle)
     for one in new:

@@ -14,7 +14,10 @@ def list_(
     directory: Directory = report.DEFAULT_DIRECTORY,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object, for programs.")] = False,
 ) -> None:
-    """List the requests that wait and the certificates that were issued, and which of them to renew."""
+    """List requests and certificates.
+
+    Requests that wait, certificates that were issued, until when they are valid, and which to renew.
+    """
     contents = listing.load(directory)
     if not contents.requests and not contents.entries:
         report.note(f"nothing is known of certificates in {directory}")

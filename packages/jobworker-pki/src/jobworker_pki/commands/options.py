@@ -28,6 +28,10 @@ RoleInOption = Annotated[
     RoleIn,
     typer.Option(help="Where the role is written: its own extension, the subject's O, or only in tokens made later."),
 ]
+RoleInIfChanged = Annotated[
+    RoleIn | None,
+    typer.Option("--role-in", help="Where the role is written; default: the extension, or where a renewed one has it."),
+]
 PassphraseFile = Annotated[
     Path | None,
     typer.Option("--passphrase-file", metavar="FILE", help="Where the passphrase of the CA's key is, on one line."),

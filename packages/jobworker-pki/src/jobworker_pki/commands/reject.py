@@ -18,7 +18,10 @@ def reject(
     yes: Yes = False,
     directory: Directory = report.DEFAULT_DIRECTORY,
 ) -> None:
-    """Turn a request down, after showing it: it is recorded, and removed from DIR."""
+    """Turn a request down.
+
+    It is shown first, then recorded, and removed from DIR.
+    """
     path = approving.find(directory, wanted)
     request = requests.read(path)
     typer.echo(as_lines(describe_request(request)), err=True)

@@ -25,10 +25,11 @@ def renew(
     passphrase_fd: options.PassphraseDescriptor = None,
     force: Force = False,
 ) -> None:
-    """Renew certificates: all that one says, for as long as before.
+    """Renew certificates, or ask for that.
 
-    Where the CA is, NAME.pem is issued anew, and what was there is kept as NAME.pem.old. Elsewhere NAME.csr is made,
-    signed with the certificate's key, to be sent to whoever holds the CA.
+    A new one says all that the old one does, and is valid as long. Where the CA is, NAME.pem is issued anew, and what
+    was there is kept as NAME.pem.old. Elsewhere NAME.csr is made, signed with the certificate's key, to be sent to
+    whoever holds the CA.
     """
     passphrase = options.passphrase(passphrase_file, passphrase_fd)
     wanted = [*(stems or ()), *(renewing.due(directory) if due else ())]

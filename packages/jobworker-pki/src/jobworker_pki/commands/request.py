@@ -16,10 +16,11 @@ def request(
     directory: Directory = report.DEFAULT_DIRECTORY,
     force: Force = False,
 ) -> None:
-    """Ask for a client certificate: make NAME.key, which stays here, and NAME.csr, to be sent.
+    """Ask for a client certificate: make a key and a request.
 
-    FILE.yaml has the keys name, email and role, and may have days (up to 90), keyType and spiffe. Send NAME.csr to
-    whoever holds the CA, and put what comes back in its place with jobworker-pki install.
+    NAME.key stays here, NAME.csr is to be sent. FILE.yaml has the keys name, email and role, and may have days (up to
+    90), keyType and spiffe. Send NAME.csr to whoever holds the CA, and put what comes back in its place with
+    jobworker-pki install.
     """
     wanted = requesting.request(directory, file, replace=force)
     stem = directory / wanted.name

@@ -22,9 +22,9 @@ def revoke(
     passphrase_file: options.PassphraseFile = None,
     passphrase_fd: options.PassphraseDescriptor = None,
 ) -> None:
-    """Revoke certificates: they are put on the list crl.pem, for servers to read.
+    """Revoke certificates: put them on the list crl.pem.
 
-    A name means all of its certificates that are still accepted. It can't be undone.
+    Servers read it. A name means all of its certificates that are still accepted. It can't be undone.
     """
     passphrase = options.passphrase(passphrase_file, passphrase_fd)
     entries = revoking.revoke(directory, wanted, str(reason), passphrase, unknown=unknown)

@@ -30,7 +30,7 @@ def rotate_ca(
     passphrase_fd: options.PassphraseDescriptor = None,
     force: Force = False,
 ) -> None:
-    """Replace the CA, in two steps, without a moment in which anybody is shut out.
+    """Replace the CA, in two steps that shut out nobody.
 
     First the new CA issues and both are trusted: give ca.pem to every server and client, then renew certificates with
     jobworker-pki renew --due. Then --finish drops the old CA, after telling what still hangs on it; if anything does,

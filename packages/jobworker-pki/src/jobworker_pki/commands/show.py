@@ -13,5 +13,8 @@ from jobworker_pki.show import show as show_file
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A certificate or a request in PEM form.")],
 ) -> None:
-    """Print what a certificate or a request says: name, role, validity and more."""
+    """Print what a certificate or a request says.
+
+    That is: name, role, validity, when to renew it, and more.
+    """
     typer.echo(show_file(file))

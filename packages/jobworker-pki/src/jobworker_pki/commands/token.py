@@ -27,10 +27,10 @@ def token(
     passphrase_fd: options.PassphraseDescriptor = None,
     force: Force = False,
 ) -> None:
-    """Make a token that gives a role to the client with this certificate, and to nobody else.
+    """Make a token that gives a role to one client.
 
-    Tokens are signed with token.key, which is made where it is missing; servers check them with token.pub
-    (identity.tokens.key in their configuration).
+    It is of use with this certificate only. Tokens are signed with token.key, which is made where it is missing;
+    servers check them with token.pub (identity.tokens.key in their configuration).
     """
     from jobworker_pki import tokens  # what reads JSON web tokens is of use here only
 
