@@ -34,6 +34,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # what changes from now on is seen when the server is ready
     audit = Audit(settings.audit)
     async with (
         aclosing(audit),

@@ -60,7 +60,8 @@ class Reloading:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        with ThreadPoolExecutor(1, "jobworker-reloading") as thread:
+        thread = ThreadPoolExecutor(1, "jobworker-reloading")
+        try:
             while True:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._asked.wait(), _LOOK_SECONDS)
@@ -71,6 +72,8 @@ class Reloading:
                         self._then()
                 except Exception:  # noqa: BLE001  whatever it is, files are to be watched on
                     _log.exception("a fault in looking at files; they are looked at again")
+        finally:
+            thread.shutdown(wait=False)  # a filesystem that hangs does not hold up the end of the server
 
     def _look(self, asked: bool) -> bool:
         """Whether anything was loaded."""
