@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -365,3 +368,50 @@ def test_a_server_does_not_start_without_its_audit(server_certs: Path, tmp_path:
     assert server.process.wait(TIMEOUT) == 1
     server.stop()
     assert f"the audit can't be written to {tmp_path}/audit.log: " in server.log
+
+
+def test_a_client_with_too_many_calls_open_is_told(
+    server_certs: Path, authority: Authority, tmp_path: Path, ann: Pair
+) -> None:
+    config = tmp_path / "server.yaml"
+    config.write_text("audit: {file: audit.log}\nquotas: {streams: 1}")
+    with ServerProcess(server_certs, tmp_path / "state", "localhost:0", "--config", str(config)) as server:
+        audited = Audited(server, tmp_path / "audit.log", authority)
+        client = audited.connect(ann)
+        job = client.start("sleep", "1000")
+        audited.line()
+        stream = client.stub.GetOutput(GetOutputRequest(job_id=job.id, follow=True), timeout=TIMEOUT)
+        stream.initial_metadata()
+        with failing():
+            client.stub.ListJobs(ListJobsRequest(), timeout=TIMEOUT)
+        assert fields(audited.line()) == ("list", "refused", "RESOURCE_EXHAUSTED", "TOO_MANY_STREAMS")
+        stream.cancel()
+        audited.connect(authority.client("cleaner", "full")).stop_all()
+        audited.close()
+
+
+def test_the_system_log_is_told_by_the_socket_of_the_configuration(
+    server_certs: Path, authority: Authority, tmp_path: Path, ann: Pair
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="jw") as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.settimeout(TIMEOUT)
+        log.bind(f"{directory}/log")
+        config = tmp_path / "server.yaml"
+        config.write_text(f"audit: {{syslog: {directory}/log}}")
+        with ServerProcess(server_certs, tmp_path / "state", "localhost:0", "--config", str(config)) as server:
+            wait_until(lambda: f"the audit goes to {directory}/log" in server.log)
+            client = Client(server.address, ann, authority)
+            job = client.start("true")
+            with failing():
+                client.stub.Stop(StopRequest(job_id=str(uuid.uuid4())), timeout=TIMEOUT)
+            header, _, line = log.recv(9000).decode().partition(": ")
+            assert re.fullmatch(r"<85>[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d jobworker-audit\[\d+\]", header)
+            assert json.loads(line)["job"] == job.id
+            header, _, line = log.recv(9000).decode().partition(": ")
+            assert header.startswith("<84>")
+            assert fields(json.loads(line)) == ("stop", "refused", "NOT_FOUND", "JOB_NOT_FOUND")
+            log.close()
+            client.wait(job.id)
+            client.stub.Delete(DeleteRequest(job_id=job.id), timeout=TIMEOUT)
+            wait_until(lambda: "a line of the audit was not written: Connection refused: {" in server.log)
+            client.close()
