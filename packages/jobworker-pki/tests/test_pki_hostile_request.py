@@ -17,10 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
-from jobworker_pki import provisioning, requests, role
-from jobworker_pki.errors import RequestError
+from jobworker_pki import approving, issuing, provisioning, requests, role
+from jobworker_pki.approving import Grant
+from jobworker_pki.errors import RefusedError, RequestError
 from jobworker_pki.inventory import Inventory
 from jobworker_pki.key_types import new_key
+from jobworker_pki.passphrase import Passphrase
 from jobworker_pki.registration import Registration
 from pki_testing import clean, command, contents, pki
 
@@ -368,3 +370,25 @@ def test_two_who_approve_one_request_at_once(ca: Path) -> None:
     ]
     assert sorted(process.wait(timeout=60) for process in running) == [0, 1, 1]
     assert len(Inventory.load(ca / "certs").find("ann")) == 1
+
+
+def test_a_renewal_that_comes_too_late(ca: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    provisioning.issue(ca / "certs", "ann", "user", timedelta(days=9), replace=False)
+    borrowed(ca, ANN, signed_by="ann")
+    request = requests.read(ca / "a.csr")
+    assert approving.doubts(Inventory.load(ca / "certs"), request, Grant()) == []
+    later = issuing.now() + timedelta(days=10)
+    monkeypatch.setattr(issuing, "now", lambda: later)
+    (doubt,) = approving.doubts(Inventory.load(ca / "certs"), request, Grant())
+    assert "the certificate that it renews expired on" in doubt
+
+
+def test_what_changed_while_somebody_decided(ca: Path) -> None:
+    path = ca / "a.csr"
+    path.write_bytes(pem())
+    request = requests.read(path)
+    known = approving.doubts(Inventory.load(ca / "certs"), request, Grant())
+    assert known == []
+    approving.reject(ca / "certs", path, request, "no")
+    with pytest.raises(RefusedError, match="changed while you decided"):
+        approving.approve(ca / "certs", path, request, Grant(), Passphrase(), known_doubts=known)

@@ -171,3 +171,12 @@ def test_an_intermediate_ca_of_another_root(tmp_path: Path) -> None:
         shutil.copy(other / f"intermediate.{suffix}", directory / f"intermediate.{suffix}")
     with pytest.raises(AuthorityError, match="is not of the CA"):
         provisioning.issue(directory, "ann", "user", timedelta(days=1), replace=False)
+
+
+def test_an_intermediate_ca_that_is_none(tmp_path: Path) -> None:
+    directory = make(tmp_path, intermediate=True)
+    for content in ((directory / "full.pem").read_bytes(), b"junk"):
+        (directory / "intermediate.pem").write_bytes(content)
+        result = pki("list", "--dir", directory, cwd=tmp_path)
+        assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+        assert "intermediate.pem" in result.stderr

@@ -97,18 +97,25 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 def _load_those(directory: Path, stems: tuple[str, ...]) -> list[x509.Certificate]:
     paths = [directory / f"{stem}.pem" for stem in stems]
+    return [_load_authority(path) for path in paths if os.path.lexists(path)]
+
+
+def _load_authority(path: Path) -> x509.Certificate:
     try:
-        return [read_certificate(path) for path in paths if os.path.lexists(path)]
+        certificate = read_certificate(path)
+        may_issue = _may_issue(certificate)
     except UnreadableCertificateError as error:
-        raise AuthorityError(str(error)) from error
+        raise AuthorityError(f"the CA can't issue: {error}") from error
+    except MALFORMED as error:
+        raise AuthorityError(f"{path} can't be read as a certificate: {error}") from error
+    if not may_issue:
+        raise AuthorityError(f"{path} is not the certificate of a CA: it lacks what RFC 5280 asks of one")
+    return certificate
 
 
 def _load_intermediate(directory: Path, stem: str, passphrase: Passphrase) -> Pair:
     path, key_path = directory / f"{stem}.pem", directory / f"{stem}.key"
-    try:
-        certificate = read_certificate(path)
-    except UnreadableCertificateError as error:
-        raise AuthorityError(f"the CA can't issue: {error}") from error
+    certificate = _load_authority(path)
     if not any(is_issued_by(certificate, root) for root in load_trusted(directory)):
         raise AuthorityError(
             f"{path} is not of the CA in {directory / 'ca.pem'}, so nobody would accept what it issues"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jobworker_pki import role
+from jobworker_pki.errors import UnreadableCertificateError
+from jobworker_pki.reading import MALFORMED, read_certificate
 
 _KINDS = {ExtendedKeyUsageOID.CLIENT_AUTH: "client", ExtendedKeyUsageOID.SERVER_AUTH: "server"}
 
@@ -63,6 +66,15 @@ def of(certificate: x509.Certificate) -> Facts:
         key=key_hash(certificate),
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
     )
+
+
+def read(path: Path) -> tuple[x509.Certificate, Facts]:
+    """Return the certificate in ``path`` and what it says. Raises UnreadableCertificateError."""
+    certificate = read_certificate(path)
+    try:
+        return certificate, of(certificate)
+    except MALFORMED as error:
+        raise UnreadableCertificateError(path, "the certificate is malformed") from error
 
 
 def common_names(certificate: x509.Certificate | x509.CertificateSigningRequest) -> list[str]:

@@ -16,7 +16,6 @@ from jobworker_pki import authority_files, crl, facts, issuing, layout
 from jobworker_pki.errors import UnreadableCertificateError
 from jobworker_pki.facts import Facts
 from jobworker_pki.ledger import Ledger, Revocation
-from jobworker_pki.reading import MALFORMED, read_certificate
 
 _SERIAL = re.compile(r"[0-9A-Fa-f]{1,40}")
 
@@ -163,9 +162,8 @@ class Inventory:
         if path.stem in {layout.CA, layout.OLD_CA, layout.CRL} or not path.is_file():
             return None
         try:
-            certificate = read_certificate(path)
-            told = facts.of(certificate)
-        except (UnreadableCertificateError, *MALFORMED):
+            certificate, told = facts.read(path)
+        except UnreadableCertificateError:
             return None  # not one of ours
         issued = any(authority_files.is_issued_by(certificate, authority) for authority in self.authorities)
         return told if issued else None

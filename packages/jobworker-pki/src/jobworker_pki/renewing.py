@@ -12,12 +12,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from jobworker_pki import authority_files, facts, issuing, keys, layout, requests, revoking, role
 from jobworker_pki.authority import Authority
 from jobworker_pki.errors import RefusedError
+from jobworker_pki.facts import Facts
 from jobworker_pki.files import PRIVATE, PUBLIC, NewFile, locked, publish
 from jobworker_pki.inventory import Inventory
 from jobworker_pki.issuing import Credential
 from jobworker_pki.key_types import PrivateKey, PublicKey, new_key, require_accepted, type_of
 from jobworker_pki.passphrase import Passphrase
-from jobworker_pki.reading import read_certificate
 from jobworker_pki.registration import MAX_DAYS, Registration
 from jobworker_pki.requesting import NEW_KEY_SUFFIX, kept
 
@@ -53,9 +53,8 @@ def renew(
         if authority is None:
             raise RefusedError(f"there is no CA in {directory} that could issue; --dir says where it is")
         inventory = Inventory.load(directory)
-        old = read_certificate(directory / f"{stem}.pem")
-        told = facts.of(old)
-        _require_renewable(inventory, old, stem)
+        old, told = facts.read(directory / f"{stem}.pem")
+        _require_renewable(inventory, old, told, stem)
         key = _fresh_key(directory, stem) if fresh_key else None
         lifetime = timedelta(days=days) if days else told.until - told.begin - issuing.CLOCK_SKEW
         public = require_accepted(old.public_key()) if key is None else key.public_key()
@@ -80,8 +79,8 @@ def request(
     """
     path = directory / f"{stem}{requests.SUFFIX}"
     with locked(directory):
-        old = read_certificate(directory / f"{stem}.pem")
-        told, old_key = facts.of(old), keys.load(directory / f"{stem}.key", Passphrase())
+        old, told = facts.read(directory / f"{stem}.pem")
+        old_key = keys.load(directory / f"{stem}.key", Passphrase())
         if old_key.public_key() != old.public_key():
             raise RefusedError(f"{directory / stem}.key is not the key of {stem}.pem; no renewal can be signed with it")
         if told.kind != "client":
@@ -103,11 +102,11 @@ def request(
     return path
 
 
-def _require_renewable(inventory: Inventory, old: x509.Certificate, stem: str) -> None:
+def _require_renewable(inventory: Inventory, old: x509.Certificate, told: Facts, stem: str) -> None:
     name = inventory.directory / f"{stem}.pem"
     if not any(authority_files.is_issued_by(old, authority) for authority in inventory.authorities):
         raise RefusedError(f"{name} is not of the CA that is here, so it can't be renewed by it")
-    if facts.of(old).kind not in _PURPOSES:
+    if told.kind not in _PURPOSES:
         raise RefusedError(
             f"{name} is neither a client's nor a server's certificate; for a CA: jobworker-pki rotate-ca"
         )
