@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -179,3 +180,11 @@ def test_openssl_with_what_this_server_does_not_speak(
     )
     said = result.stdout + result.stderr
     assert "Cipher is (NONE)" in said or "Early data was not sent" in said or "Early data was rejected" in said, said
+
+
+def test_every_test_that_the_document_names_is_there() -> None:
+    root = Path(__file__).parents[3]
+    named = set(re.findall(r"`(test_\w+\.py)`", (root / "docs" / "security.md").read_text()))
+    there = {path.name for place in ("packages", "tests-e2e") for path in (root / place).rglob("test_*.py")}
+    assert named
+    assert named - there == set()
