@@ -1,4 +1,4 @@
-"""The policy in docs/policy.md can be used, and the command tells of it what stands there."""
+"""What docs/policy.md and docs/identity.md show can be used, and the command tells of it what stands there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from conformance.processes import PATIENCE_SECONDS
+from jobworker_server.config import resolve
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "policy.md"
+DOCUMENTS = Path(__file__).parent.parent / "docs"
 
 
 def block(text: str, language: str) -> str:
@@ -20,7 +21,7 @@ def block(text: str, language: str) -> str:
 
 
 def test_the_example_is_told_as_it_stands(tmp_path: Path) -> None:
-    text = DOCUMENT.read_text()
+    text = (DOCUMENTS / "policy.md").read_text()
     (tmp_path / "policy.yaml").write_text(block(text, "yaml"))
     command, _, expected = block(text, "console").partition("\n")
     assert command == "$ jobworker-server policy check policy.yaml"
@@ -33,3 +34,12 @@ def test_the_example_is_told_as_it_stands(tmp_path: Path) -> None:
         check=True,
     )
     assert told.stdout.splitlines() == [line for line in expected.splitlines() if not line.startswith("warning: ")]
+
+
+def test_the_example_of_identity_can_be_used(tmp_path: Path) -> None:
+    config = tmp_path / "server.yaml"
+    config.write_text(block((DOCUMENTS / "identity.md").read_text(), "yaml"))
+    found = resolve({}, {}, config).identity
+    assert found.role_sources == ("token", "extension")
+    assert found.tokens is not None
+    assert found.tokens.key == tmp_path / "token.pub"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from jobworker.v1 import job_pb2
 from jobworker.v1.worker_service_pb2 import ListJobsRequest, WatchRequest
-from jobworker_lib import JobNotFoundError, JobStatus, aio
+from jobworker_lib import JobNotFoundError, JobStatus, JobworkerError, aio
 from jobworker_server import convert
 from jobworker_server.access import Access
 from jobworker_server.audit import Entry
@@ -103,10 +102,18 @@ class Call:
 
     async def _end_if_about_others(self, error: PermissionDeniedError) -> None:
         for job_id in tuple(self.access.job_ids):
-            with suppress(JobNotFoundError):
-                if (await (await self.engine.get(job_id)).status(usage=False)).owner != self.caller.owner:
-                    self.lifetime.end(error)
-                    return
+            if await self._may_be_another_s(job_id):
+                self.lifetime.end(error)
+                return
+
+    async def _may_be_another_s(self, job_id: str) -> bool:
+        try:
+            job = await self.engine.get(job_id)
+            return (await job.status(usage=False)).owner != self.caller.owner
+        except JobNotFoundError:
+            return False
+        except JobworkerError:  # nothing is known of it, as when it is damaged
+            return True
 
     async def change(self, event: str, job: aio.Job, work: Coroutine[object, object, T]) -> T:
         """Do ``work`` to ``job`` to its end, and log it as ``event``, also when the caller goes away meanwhile."""
