@@ -56,6 +56,7 @@ COMMANDS = {
     "update": Entry("update:update", "Change how long a job may run."),
     "list": Entry("list:list_jobs", "List your jobs, the newest first."),
     "wait": Entry("wait:wait", "Wait until jobs have ended, print how, and exit as they did."),
+    "top": Entry("top:top", "Show what your jobs use, live, on the whole terminal."),
     "events": Entry("events:events", "Tell what happens to your jobs, a line an event, until Ctrl-C.", ("watch",)),
     "rm": Entry("rm:remove", "Remove ended jobs with their output."),
     "config": Entry("config:app", "Show and change the configuration file."),

@@ -32,8 +32,8 @@ def for_terminal(
     rows = [["ID", "STATUS", "OWNER", "AGE", "COMMAND"]]
     for job in jobs:
         owner = truncate(escape(job.owner), _OWNER_CELLS, cut_mark)
-        age = _age((moment - job.created_at).total_seconds())
-        rows.append([job.id[:id_length], escape(job.describe()), owner, age, command_line(job.argv)])
+        since = age((moment - job.created_at).total_seconds())
+        rows.append([job.id[:id_length], escape(job.describe()), owner, since, command_line(job.argv)])
     others = sum(max(width(row[i]) for row in rows) + len(_GAP) for i in (0, 2, 3))
     status_room = columns - others - len(_GAP) - _SHORTEST_COMMAND_CELLS
     status_cells = min(max(status_room, _SHORTEST_STATUS_CELLS), _STATUS_CELLS)
@@ -86,7 +86,8 @@ def _short_id_length(ids: Sequence[str]) -> int:
     return length
 
 
-def _age(seconds: float) -> str:
+def age(seconds: float) -> str:
+    """A time span in its largest whole unit."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"

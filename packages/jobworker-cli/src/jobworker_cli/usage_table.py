@@ -17,22 +17,22 @@ HEADER = "  ".join(title.rjust(cells) for title, cells in _COLUMNS.items())
 def row(sample: Sample, before: Sample | None) -> str:
     """One row; ``before`` is the sample from which on the share of a processor is told."""
     usage = sample.usage
-    cells = [f"{sample.time.astimezone():%H:%M:%S}", _share(sample, before)]
+    cells = [f"{sample.time.astimezone():%H:%M:%S}", share(sample, before)]
     if usage is None:
         cells += [_NOTHING] * (len(_COLUMNS) - len(cells))
     else:
         cells += [
             _NOTHING if usage.cpu is None else f"{usage.cpu:.2f}s",
-            _size(usage.memory_bytes),
-            _size(usage.memory_peak_bytes),
+            size(usage.memory_bytes),
+            size(usage.memory_peak_bytes),
             _NOTHING if usage.pids is None else str(usage.pids),
-            _size(usage.io_read_bytes),
-            _size(usage.io_write_bytes),
+            size(usage.io_read_bytes),
+            size(usage.io_write_bytes),
         ]
     return "  ".join(cell.rjust(width) for cell, width in zip(cells, _COLUMNS.values(), strict=True))
 
 
-def _share(sample: Sample, before: Sample | None) -> str:
+def share(sample: Sample, before: Sample | None) -> str:
     """How much of a processor was used since the sample before."""
     if before is None or before.usage is None or sample.usage is None:
         return _NOTHING
@@ -42,7 +42,8 @@ def _share(sample: Sample, before: Sample | None) -> str:
     return f"{max(sample.usage.cpu - before.usage.cpu, 0) / seconds:.0%}"
 
 
-def _size(number: int | None) -> str:
+def size(number: int | None) -> str:
+    """Bytes in few characters."""
     if number is None:
         return _NOTHING
     value = float(number)
