@@ -18,7 +18,7 @@ PROTOBUFS := $(HATCH) run protobufs:python packages/jobworker-proto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test fuzz crash-matrix lint format certs cert gentestcert protobufs check-protobufs build soak bench clean
+.PHONY: help setup demo test fuzz crash-matrix lint format certs cert gentestcert protobufs check-protobufs docs build soak bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,15 +52,16 @@ fuzz: $(HATCH_READY) ## Try hostile input for minutes; make test tries some of i
 crash-matrix: $(HATCH_READY) ## Kill each part of a job at every step of its life; make test does so at a sample of them
 	@JOBWORKER_CRASH_EVERY=1 $(RUN) pytest --numprocesses=auto --timeout=1200 tests-e2e/crash $(ARGS)
 
-lint: check-protobufs ## Check style, types, imports between packages and generated code
+lint: check-protobufs ## Check style, types, imports between packages, generated code and pages
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy packages/*/src
 # Each on its own: there is more than one conftest.py.
-	for directory in packages/*/tests packages/jobworker-proto tests-e2e benchmarks demo; do \
+	for directory in packages/*/tests packages/jobworker-proto packages/jobworker-cli/generate_docs.py tests-e2e benchmarks demo; do \
 	  $(RUN) mypy $$directory || exit 1; \
 	done
 	$(RUN) lint-imports
+	$(RUN) python packages/jobworker-cli/generate_docs.py --check
 
 format: $(HATCH_READY) ## Format the code and mend what ruff can mend
 	@$(RUN) ruff check --fix
@@ -78,6 +79,9 @@ check-protobufs: $(HATCH_READY) ## Check the .proto files, what they break, and 
 	$(HATCH) run protobufs:buf lint packages/jobworker-proto
 	$(PROTOBUFS)/check_breaking.py
 	$(PROTOBUFS)/generate.py --check
+
+docs: $(HATCH_READY) ## Generate docs/cli and the man pages of jobworker-cli
+	@$(RUN) python packages/jobworker-cli/generate_docs.py
 
 build: $(HATCH_READY) ## Build wheels and source distributions of all packages into dist/
 	@rm -rf dist

@@ -62,6 +62,7 @@ def test_filters(sit: Sitting, cli: Cli, batch: str) -> None:
     terminal = sit("top", "--label", batch, columns=60)
     terminal.sees(*(job[:8] for job in jobs))
     terminal.type("/")
+    terminal.sees("id, command, label, owner or state")
     terminal.type("n=b running")
     screen = terminal.sees("1 shown")
     assert (jobs[0][:8] in screen, jobs[1][:8] in screen) == (False, True)

@@ -49,11 +49,12 @@ class HelpGroup(PlainValues, TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands, each with the first sentence of its help, whole."""
         with formatter.section("Commands"):
-            commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-            formatter.write_dl([(name, _summary(command)) for name, command in commands.items()])
+            commands: dict[str, Any] = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+            formatter.write_dl([(name, summary(found)) for name, found in commands.items() if not found.hidden])
 
 
-def _summary(command: Any) -> str:
+def summary(command: Any) -> str:
+    """The first sentence of a command's help."""
     return str(command.help).partition("\n")[0]
 
 

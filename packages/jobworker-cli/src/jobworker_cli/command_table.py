@@ -60,6 +60,7 @@ COMMANDS = {
     "events": Entry("events:events", "Tell what happens to your jobs, a line an event, until Ctrl-C.", ("watch",)),
     "rm": Entry("rm:remove", "Remove ended jobs with their output."),
     "config": Entry("config:app", "Show and change the configuration file."),
+    "completion": Entry("completion:app", "Print the script that completes jobworker-cli in a shell."),
 }
 
 _BY_NAME = {name: (name, entry) for name, entry in COMMANDS.items()} | {

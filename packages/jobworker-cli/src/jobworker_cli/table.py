@@ -31,7 +31,7 @@ def for_terminal(
     id_length = _short_id_length([job.id for job in jobs])
     rows = [["ID", "STATUS", "OWNER", "AGE", "COMMAND"]]
     for job in jobs:
-        owner = truncate(escape(job.owner), _OWNER_CELLS, cut_mark)
+        owner = truncate(escape(job.owner), min(_OWNER_CELLS, columns // 8 if columns < 80 else columns), cut_mark)
         since = age((moment - job.created_at).total_seconds())
         rows.append([job.id[:id_length], escape(job.describe()), owner, since, command_line(job.argv)])
     others = sum(max(width(row[i]) for row in rows) + len(_GAP) for i in (0, 2, 3))
