@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -20,6 +21,8 @@ from jobworker_cli.terminal import (
     report,
     say,
 )
+
+_OUTPUT_FAILURES = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT)
 
 app = typer.Typer(
     name="jobworker-cli",
@@ -108,5 +111,22 @@ def main() -> None:
     except OutputFailedError as error:
         say(f"error: {error}")
         sys.exit(exit_status.FAILED)
-    except OutputClosedError:
+    except (OutputClosedError, BrokenPipeError):
         sys.exit(exit_status.OUTPUT_CLOSED)
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAILURES:
+            raise
+        say(f"error: the help can't be written: {error.strerror}")  # all else is written by terminal.py
+        sys.exit(exit_status.FAILED)
+    finally:
+        _leave_buffers()
+
+
+def _leave_buffers() -> None:
+    """Let Python not try once more, when it ends, to write what could not be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -27,9 +27,9 @@ def _group() -> None:
     Commands and options are completed, ids and labels of jobs (which the server is asked for), states, contexts,
     signals, and files. To have it in each new shell:
 
-        echo 'source <(jobworker-cli completion bash)' >> ~/.bashrc
-        echo 'source <(jobworker-cli completion zsh)' >> ~/.zshrc        # after compinit
-        jobworker-cli completion fish > ~/.config/fish/completions/jobworker-cli.fish
+        source <(jobworker-cli completion bash)  # in ~/.bashrc
+        source <(jobworker-cli completion zsh)   # in ~/.zshrc, after compinit
+        jobworker-cli completion fish | source   # in ~/.config/fish/config.fish
     """
 
 
