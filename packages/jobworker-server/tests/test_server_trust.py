@@ -181,12 +181,35 @@ def test_the_newest_list_of_a_ca_holds(root: Authority) -> None:
         assert (refusal_of(trust, ann), refusal_of(trust, bob)) == ("", "CERTIFICATE_REVOKED")
 
 
+def test_who_is_refused_again_and_again_is_not_remembered_for_each(root: Authority) -> None:
+    ann = root.client("ann", "full")
+    trust = trust_in(root, crls=[root.crl(ann)])
+    errors = []
+    for _ in range(2):
+        with pytest.raises(UnauthenticatedError) as caught:
+            trust.require_trusted(shown(ann), now())
+        errors.append(caught.value)
+    assert errors[0] is not errors[1], "an error that is raised again grows by a traceback each time"
+    assert str(errors[0]) == str(errors[1])
+
+
+def test_what_was_found_is_of_use_after_a_list_has_changed_but_not_after_a_ca_has(root: Authority) -> None:
+    ann, certificates = root.client("ann", "full"), [root.ca.certificate]
+    first = trust_in(root)
+    first.require_trusted(shown(ann), now())
+    revoked = Trust(certificates, crl.load(Path("crl.pem"), root.crl(ann), certificates), before=first)
+    assert refusal_of(revoked, ann) == "CERTIFICATE_REVOKED"
+    assert revoked._paths is first._paths
+    assert refusal_of(Trust(certificates, before=revoked), ann) == ""
+    assert refusal_of(Trust([Authority("root").ca.certificate], before=first), ann) == "CERTIFICATE_NOT_TRUSTED"
+
+
 def test_what_was_trusted_is_remembered_but_not_without_bound(root: Authority) -> None:
     trust = trust_in(root)
     pair = root.client("ann", "full")
     for number in range(2000):
         trust.require_trusted(Shown(pair.certificate, b"%d" % number), now())
-    assert len(trust._known) <= 1024
+    assert len(trust._known.values()) == 1024
 
 
 def problem_of(pem: bytes, *authorities: Authority) -> str:

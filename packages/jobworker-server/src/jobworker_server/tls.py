@@ -60,7 +60,7 @@ class MutualTls:
         found = credentials.load_authorities(self._files)
         if found.revocations is None and self._authorities.revocations is not None:
             raise CertificateError(f"{self._files.crl} is gone, and with it what is revoked; put it back")
-        self._trust = Trust(found.certificates, found.revocations or ())
+        self._trust = Trust(found.certificates, found.revocations or (), before=self._trust)
         self._authorities = found
         return self.description
 

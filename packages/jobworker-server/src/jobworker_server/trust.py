@@ -5,11 +5,11 @@ The handshake tells that it was when the connection was made, which may have bee
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -18,6 +18,7 @@ from cryptography.x509.verification import ClientVerifier, ExtensionPolicy, Poli
 from jobworker_server import purpose
 from jobworker_server.crl import RevocationList, newest
 from jobworker_server.errors import UnauthenticatedError
+from jobworker_server.remembered import Remembered
 from jobworker_server.shown import Shown
 
 _MOST_BETWEEN = 8
@@ -33,20 +34,38 @@ _MISTRUST = timedelta(minutes=1)
 class _Verdict:
     """What was found of a certificate."""
 
-    error: UnauthenticatedError | None
-    """Why it is not to be trusted."""
+    refusal: tuple[str, str] | None
+    """The reason and the message, where it is not to be trusted. No error, which would keep all who were told it."""
     until: datetime
     """When it has to be looked at again, because something that it stands on has expired."""
+
+
+class _Path(NamedTuple):
+    """A certificate and those above it, which do not depend on what is revoked."""
+
+    certificates: Sequence[x509.Certificate]
+    until: datetime
+    """When the first of those above expires."""
 
 
 class Trust:
     """The CAs and the revocation lists of a moment. It does not change: others take its place."""
 
-    def __init__(self, authorities: Sequence[x509.Certificate], revocations: Sequence[RevocationList] = ()) -> None:
+    def __init__(
+        self,
+        authorities: Sequence[x509.Certificate],
+        revocations: Sequence[RevocationList] = (),
+        *,
+        before: Trust | None = None,
+    ) -> None:
+        """``before`` is the one whose place this one takes: what it has found is of use where the CAs are the same."""
         self._authorities = list(authorities)
         self._revocations = tuple(revocations)
         self._policy = PolicyBuilder().store(Store(self._authorities)).max_chain_depth(_MOST_BETWEEN)
-        self._known: OrderedDict[Shown, _Verdict] = OrderedDict()
+        self._known: Remembered[Shown, _Verdict] = Remembered(_MOST_KNOWN)
+        self._paths: Remembered[Shown, _Path] = Remembered(_MOST_KNOWN)
+        if before and before._authorities == self._authorities:  # noqa: SLF001  it is one of the same class
+            self._paths = before._paths  # noqa: SLF001  as above
 
     def require_trusted(self, shown: Shown, now: datetime) -> None:
         """Refuse a certificate that is of none of the CAs, is not for clients, or is revoked, as one between may be.
@@ -56,31 +75,35 @@ class Trust:
         """
         verdict = self._known.get(shown)
         if verdict is None or now > verdict.until:
-            verdict = self._known[shown] = self._look_at(shown, now)
-        self._known.move_to_end(shown)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
-        if verdict.error:
-            raise verdict.error
+            verdict = self._known.put(shown, self._look_at(shown, now))
+        if verdict.refusal:
+            raise UnauthenticatedError(*verdict.refusal)
 
     def next_expiry(self, now: datetime) -> datetime:
         """The next moment after ``now`` at which something expires that makes a certificate trusted."""
-        ends = (verdict.until for verdict in self._known.values() if not verdict.error and verdict.until > now)
+        ends = (verdict.until for verdict in self._known.values() if not verdict.refusal and verdict.until > now)
         return min(ends, default=_FOR_EVER)
 
     def _look_at(self, shown: Shown, now: datetime) -> _Verdict:
         try:
-            purpose.require_for_clients(shown.certificate)
-            path = [*self._verified(shown, now)]
-            path.extend(self._above(path[-1]))
-            lists = [(certificate, self._list_of(issuer)) for certificate, issuer in pairwise(path)]
+            path = self._path(shown, now)
+            lists = [(certificate, self._list_of(issuer)) for certificate, issuer in pairwise(path.certificates)]
             for certificate, revocations in lists:
-                _require_not_revoked(certificate, revocations, now, of_client=certificate is path[0])
+                _require_not_revoked(certificate, revocations, now, of_client=certificate is path.certificates[0])
         except UnauthenticatedError as error:
-            return _Verdict(error, now + _MISTRUST)
-        ends = [certificate.not_valid_after_utc for certificate in path[1:]]
-        ends += [revocations.expires for _, revocations in lists if revocations and revocations.expires]
-        return _Verdict(None, min(ends, default=_FOR_EVER))
+            return _Verdict((error.reason, str(error)), now + _MISTRUST)
+        ends = [revocations.expires for _, revocations in lists if revocations and revocations.expires]
+        return _Verdict(None, min([path.until, *ends]))
+
+    def _path(self, shown: Shown, now: datetime) -> _Path:
+        path = self._paths.get(shown)
+        if path is None or now > path.until:
+            purpose.require_for_clients(shown.certificate)
+            found = [*self._verified(shown, now)]
+            found.extend(self._above(found[-1]))
+            ends = [certificate.not_valid_after_utc for certificate in found[1:]]
+            path = self._paths.put(shown, _Path(found, min(ends, default=_FOR_EVER)))
+        return path
 
     def _verified(self, shown: Shown, now: datetime) -> list[x509.Certificate]:
         """The certificate and those above it, up to one that is trusted as it is."""
