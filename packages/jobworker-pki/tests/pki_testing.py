@@ -102,7 +102,7 @@ def on_terminal(argv: list[str], *, cwd: Path, answers: dict[str, str], **enviro
             seen += chunk
             asked = [question for question in waiting if question.encode() in seen]
             terminal.writelines(f"{waiting.pop(question)}\n".encode() for question in asked)
-        return process.wait(timeout=60), seen.decode().replace("\r\n", "\n")
+        return process.wait(timeout=110), seen.decode().replace("\r\n", "\n")
 
 
 def _read(terminal: io.FileIO) -> bytes:

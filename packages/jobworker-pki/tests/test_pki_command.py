@@ -114,7 +114,7 @@ def test_several_at_once_share_one_authority(tmp_path: Path) -> None:
         )
         for name in names
     ]
-    errors = [process.communicate(timeout=60)[1] for process in running]
+    errors = [process.communicate(timeout=110)[1] for process in running]
     assert [process.returncode for process in running] == [0] * len(names), errors
     assert sum("so a new one was made" in error for error in errors) == 1
     for name in names:
@@ -133,5 +133,5 @@ def test_several_at_once_of_one_name_make_one_certificate(tmp_path: Path) -> Non
         )
         for _ in range(3)
     ]
-    assert sorted(process.wait(timeout=60) for process in running) == [0, 1, 1]
+    assert sorted(process.wait(timeout=110) for process in running) == [0, 1, 1]
     verify(tmp_path / "certs", "user", "sslclient")

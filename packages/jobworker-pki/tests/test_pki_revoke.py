@@ -178,7 +178,7 @@ def test_several_at_once_lose_none(directory: Path) -> None:
         )
         for name in ("ann", "bob", "full", "readonly")
     ]
-    errors = [process.communicate(timeout=60)[1] for process in running]
+    errors = [process.communicate(timeout=110)[1] for process in running]
     assert [process.returncode for process in running] == [0] * 4, errors
     assert len(crl.read(directory)[0]) == 4
 
