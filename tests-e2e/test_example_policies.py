@@ -20,6 +20,8 @@ from harness.certs import Certs, Pair, around_now, pki
 from harness.scopes import Scopes, require_scope
 from harness.server import Cleaner, Server
 
+pytestmark = pytest.mark.timeout(600)  # each role tries everything
+
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 
 ALL = {"start": "any", "change": "any", "look": "any", "output": "any", "input": "any"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,11 +72,14 @@ def own_server(certs: Certs, tmp_path: Path, tokens: Tokens) -> Iterator[Server]
 
 
 def test_a_stream_ends_with_its_token_and_a_new_one_goes_on(own_server: Server, client: Pair, tokens: Tokens) -> None:
-    with Api(own_server, client, tokens.issue()) as lasting, Api(own_server, client, tokens.ending(4.0)) as short:
+    with ExitStack() as connections:
+        lasting = connections.enter_context(Api(own_server, client, tokens.issue()))
         job = lasting.start(["sh", "-c", "echo hi; exec sleep 1000"])
         goes_on = lasting.chunks(job.id)
+        assert next(goes_on).data == b"hi\n"
+        short = connections.enter_context(Api(own_server, client, tokens.ending(8.0)))
         ends = short.chunks(job.id)
-        assert next(goes_on).data == next(ends).data == b"hi\n"
+        assert next(ends).data == b"hi\n"
         with failing() as failure:
             next(ends)
         assert (failure.code, failure.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED")
