@@ -56,9 +56,13 @@ class _V2Before52(GroupV2):
 def unified() -> str:
     """Where this process can make cgroups of version 2, be it without controllers."""
     found = hierarchies.read().unified
-    if found is None or found.own is None or not os.access(f"{found.own}/cgroup.procs", os.W_OK):
+    if found is None or found.own is None or not _is_ours(found.own):
         pytest.skip("there is no cgroup of version 2 that we may make others in")
     return found.own
+
+
+def _is_ours(directory: str) -> bool:
+    return os.access(directory, os.W_OK) and os.access(f"{directory}/cgroup.procs", os.W_OK)
 
 
 def of_version_1(*without: str) -> Group:
