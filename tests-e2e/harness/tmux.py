@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ class Tmux:
         return done.stdout
 
     def close(self) -> None:
-        if self._count:
+        with suppress(subprocess.CalledProcessError):  # it has ended with its last terminal
             self.call("kill-server")
 
 
@@ -76,6 +77,10 @@ class Terminal:
 
     def resize(self, columns: int, rows: int) -> None:
         self._tmux.call("resize-window", "-t", self._name, "-x", str(columns), "-y", str(rows))
+
+    def close(self) -> None:
+        """Close the terminal, as if its window was."""
+        self._tmux.call("kill-session", "-t", self._name)
 
     def pids(self, name: str) -> list[int]:
         """The processes in it whose command line holds the text."""

@@ -12,12 +12,15 @@ import pytest
 
 from jobworker.v1 import job_pb2
 from jobworker.v1 import worker_service_pb2 as api
-from jobworker_cli.command_table import COMMANDS
 from scripted_server import ScriptedServer, chunk, exited, job, refusal
 
 if TYPE_CHECKING:
     from cli_process import Cli
 
+COMMANDS = [
+    "start", "run", "attach", "status", "stats", "logs", "stop", "signal", "update", "list", "wait", "top", "events",
+    "rm", "config", "completion",
+]  # fmt: skip
 ALIASES = ["query", "stream", "output"]
 
 

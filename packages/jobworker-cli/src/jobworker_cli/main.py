@@ -104,7 +104,7 @@ def main() -> None:
     # grpc writes lines of its own on the standard error; what matters of them is in our messages.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        app(prog_name="jobworker-cli")
+        app(_arguments(), prog_name="jobworker-cli")
     except ClientError as error:
         report(error)
         sys.exit(exit_status.of_error(error))
@@ -120,6 +120,11 @@ def main() -> None:
         sys.exit(exit_status.FAILED)
     finally:
         _leave_buffers()
+
+
+def _arguments() -> list[str]:
+    """The arguments as UTF-8, which the API carries, whatever the locale makes of their bytes."""
+    return [os.fsencode(argument).decode(errors="surrogateescape") for argument in sys.argv[1:]]
 
 
 def _leave_buffers() -> None:

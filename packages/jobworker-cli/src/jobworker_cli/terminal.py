@@ -86,6 +86,14 @@ def write_output(chunks: Iterable[Chunk], *, all_to_stdout: bool = False) -> Non
         write(descriptor, b"".join(chunk.data for chunk in run))
 
 
+def pause(seconds: float) -> None:
+    """Wait, as long as anybody reads the standard output. OutputClosedError: nobody does any more."""
+    poll = select.poll()
+    poll.register(_STDOUT, 0)  # what is wrong with it is told in any case
+    if poll.poll(seconds * 1000):
+        raise OutputClosedError
+
+
 def say_gap(gap: Gap) -> None:
     """Tell that output is missing."""
     say(f"{gap.end - gap.begin} bytes from offset {gap.begin} on were dropped to keep the job's output limit")

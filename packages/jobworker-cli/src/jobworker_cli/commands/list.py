@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -15,7 +14,7 @@ from jobworker_cli.formats import OutputFormat, jobs_text
 from jobworker_cli.live_block import LiveBlock
 from jobworker_cli.models import JobState
 from jobworker_cli.table import for_pipe, for_terminal
-from jobworker_cli.terminal import print_line, printable, say, screen_size
+from jobworker_cli.terminal import pause, print_line, printable, say, screen_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,12 +57,15 @@ def list_jobs(
 
         if not watch:
             jobs = found()
-            print_line("\n".join(_lines(jobs, output))) if output or jobs else _nothing(all_owners=all_owners)
+            if lines := _lines(jobs, output):
+                print_line("\n".join(lines))
+            if not jobs and output is None:
+                _say_how_to_begin(all_owners=all_owners)
         elif os.isatty(1):
             block = LiveBlock()
             while True:
                 block.show(_lines(found(min(block.rows - 1, limit or block.rows)), output))
-                time.sleep(_SECONDS)
+                pause(_SECONDS)
         else:
             _tell_changes(found, output)
 
@@ -76,21 +78,21 @@ def _lines(jobs: list[Job], output: OutputFormat | None) -> list[str]:
     return list(for_terminal(jobs, screen_size().columns, cut_mark=printable("…", "~")))
 
 
-def _nothing(*, all_owners: bool) -> None:
-    print_line("\n".join(_lines([], None)))
+def _say_how_to_begin(*, all_owners: bool) -> None:
     if os.isatty(2):
-        more = "" if all_owners else "; --all-owners shows everyone's"
-        say(f"you have none{more}; `jobworker-cli run uname -a` runs one" if more else "there are none")
+        others = "" if all_owners else "; --all-owners shows everyone's"
+        say(f"there are none{others}; `jobworker-cli run uname -a` runs one")
 
 
 def _tell_changes(found: Callable[[], list[Job]], output: OutputFormat | None) -> NoReturn:
     """Write the table, and from then on a line for each job whose status has changed, the oldest first."""
     known: dict[str, str] = {}
-    header = 0 if output is OutputFormat.ID else 1
+    header = 0
     while True:
         changed = [job for job in found() if known.get(job.id) != job.describe()]
-        if changed:
-            lines = _lines(changed, output)
-            print_line("\n".join(lines if not known else lines[header:]))
-            known |= {job.id: job.describe() for job in changed}
-        time.sleep(_SECONDS)
+        known |= {job.id: job.describe() for job in changed}
+        lines = _lines(changed, output)[header:]
+        if lines:
+            print_line("\n".join(lines))
+        header = 0 if output is OutputFormat.ID else 1
+        pause(_SECONDS)
