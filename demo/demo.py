@@ -6,6 +6,7 @@ All of it is gone afterwards, after Ctrl-C or a failure too. It exits with 0 onl
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from jobworker_lib import Engine, JobNotRunningError, State
 
 PRINTER = 'for i in 1 2 3 4; do echo "line $i"; sleep 1; done; echo "and one on stderr" >&2; exit 3'
 FAMILY = "sleep 1000 & setsid sleep 1001 & wait"
+READY = re.compile(r"listening on (\S+)\n")
 PATIENCE_SECONDS = 30
 BOLD, DIM, PLAIN = ("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else ("", "", "")
 
@@ -56,11 +58,12 @@ class Shell:
         with log.open("wb") as file:
             process = self._spawn(["jobworker-server", "--listen", "localhost:0"], stderr=file)
         try:
-            wait_until(lambda: "listening on " in log.read_text() or process.poll() is not None)
+            wait_until(lambda: READY.search(log.read_text()) or process.poll() is not None)
             print(log.read_text(), end="", flush=True)
-            if process.poll() is not None:
+            ready = READY.search(log.read_text())
+            if not ready:
                 raise DemoError("the server did not start")
-            self._environment["JOBWORKER_SERVER"] = log.read_text().split()[-1]
+            self._environment["JOBWORKER_SERVER"] = ready[1]
             print(f"{DIM}${PLAIN} export JOBWORKER_SERVER={self._environment['JOBWORKER_SERVER']}", flush=True)
             yield
         finally:
@@ -84,7 +87,7 @@ def say(text: str) -> None:
     print(f"\n{BOLD}{text}{PLAIN}", flush=True)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     """Return as soon as the condition holds."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
