@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,15 @@ from pathlib import Path
 import grpc
 import pytest
 
-from jobworker.v1.worker_service_pb2 import GetOutputRequest, ListJobsRequest, QueryStatusRequest, WatchRequest
+from jobworker.v1.worker_service_pb2 import (
+    AttachRequest,
+    AttachStart,
+    GetOutputRequest,
+    ListJobsRequest,
+    QueryStatusRequest,
+    TerminalSize,
+    WatchRequest,
+)
 from jobworker_server.errors import ConfigError, QuotaError
 from jobworker_server.quota_setting import quotas
 from jobworker_server.quotas import Accounts, Quotas
@@ -273,6 +282,31 @@ def test_thousand_connections_leave_the_server_as_it_was(
                         client.stub.ListJobs(ListJobsRequest(), timeout=TIMEOUT)
             wait_until(lambda: connections(server) <= open_before)
         assert resident_mebibytes(server) - before < 200
+
+
+def test_searching_and_talking_in_many_calls_leaves_others_their_turn(
+    server_certs: Path, tmp_path: Path, authority: Authority
+) -> None:
+    """Each call asks for more lines of a long log than there are; others change a terminal's size without pause."""
+    with serving(server_certs, tmp_path, "quotas: {}", authority) as connect, ExitStack() as stack:
+        busy, other = connect("busy"), connect("other")
+        job = busy.start("head", "-c", "1G", "/dev/zero")
+        terminal = busy.start("sleep", "1000", terminal=TerminalSize(rows=24, columns=80))
+        busy.wait(job.id)
+
+        def resizes() -> Iterator[AttachRequest]:
+            yield AttachRequest(start=AttachStart(job_id=terminal.id, input=True))
+            while True:
+                yield AttachRequest(resize=TerminalSize(rows=24, columns=80))
+
+        for _ in range(40):
+            stack.callback(busy.stub.GetOutput(GetOutputRequest(job_id=job.id, tail_lines=1 << 60)).cancel)
+        for _ in range(10):
+            stack.callback(busy.stub.Attach(resizes()).cancel)
+        began = time.monotonic()
+        for _ in range(20):
+            other.stub.ListJobs(ListJobsRequest(), timeout=TIMEOUT)
+        assert time.monotonic() - began < 20, "a call of another waits for a second at most"
 
 
 def test_what_is_known_of_clients_is_bounded() -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jobworker_lib.job.start_options import StartOptions
     from jobworker_lib.job.status import JobStatus, State
     from jobworker_lib.output.chunk import Chunk
+    from jobworker_lib.output.reader import OutputReader
     from jobworker_lib.output.selection import OutputOptions
     from jobworker_lib.queue.bounds import Bounds
     from jobworker_lib.store.retention import GivenRetention
@@ -175,8 +176,15 @@ class Job:
 
     async def attach(self, *, watch_only: bool = False, **options: Unpack[OutputOptions]) -> Attachment:
         """As :meth:`jobworker_lib.Job.attach`, with its errors."""
-        ways = await asyncio.to_thread(self._core.attach, self.id, watch_only=watch_only, **options)
-        return Attachment(self._core, self, *ways)
+        job_input, reader = await asyncio.to_thread(self._core.attach, self.id, watch_only=watch_only, **options)
+        try:
+            await _begin(reader)
+        except BaseException:  # it is cancelled
+            reader.close()
+            if job_input:
+                job_input.close()
+            raise
+        return Attachment(self._core, self, job_input, reader)
 
     async def delete(self) -> None:
         """As :meth:`jobworker_lib.Job.delete`."""
@@ -193,10 +201,16 @@ class Job:
         """As :meth:`jobworker_lib.Job.output_batches`."""
         with self._core.reader(self.id, **options) as reader:
             if options.get("tail") is not None:
-                await asyncio.to_thread(reader.begin)
+                await _begin(reader)
             while True:
                 while not reader.seek():  # noqa: ASYNC110  # it is this loop that does the work
                     await asyncio.sleep(0)  # others are to have their turn
                 if not (batch := await until_async(self._core, self.id, reader.next_batch, Change.OUTPUT)):
                     return
                 yield batch
+
+
+async def _begin(reader: OutputReader) -> None:
+    """As ``reader.begin``, a piece at a time: others wait for the same threads."""
+    while not await asyncio.to_thread(reader.begin_some):
+        pass

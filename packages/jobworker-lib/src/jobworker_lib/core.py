@@ -187,13 +187,12 @@ class Core:
     def attach(
         self, job_id: str, *, watch_only: bool, **options: Unpack[OutputOptions]
     ) -> tuple[JobInput | None, OutputReader]:
-        """A way to write to the job, unless it is only watched, and a reader that begins by what is there now.
+        """A way to write to the job, unless it is only watched, and a reader that is to begin by what is there now.
 
         InvalidArgumentError, NoInputError, JobNotFoundError.
         """
         reader = self.reader(job_id, **options)
         job_input = None if watch_only else JobInput(self._store, self._store.status(job_id))
-        reader.begin()
         return job_input, reader
 
     def reader(self, job_id: str, **options: Unpack[OutputOptions]) -> OutputReader:

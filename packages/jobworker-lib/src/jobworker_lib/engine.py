@@ -265,7 +265,9 @@ class Job:
             NoInputError: the job was started without ``stdin`` and ``terminal``.
             JobNotFoundError: the job was deleted.
         """
-        return Attachment(self._core, self, *self._core.attach(self.id, watch_only=watch_only, **options))
+        job_input, reader = self._core.attach(self.id, watch_only=watch_only, **options)
+        reader.begin()
+        return Attachment(self._core, self, job_input, reader)
 
     def delete(self) -> None:
         """Remove the ended job with its output. JobRunningError, JobNotFoundError."""

@@ -19,6 +19,7 @@ from jobworker_server.identity import Identity
 from jobworker_server.lifetime import Lifetime
 from jobworker_server.policy import Operation, Scope
 from jobworker_server.policy.permit import Permit
+from jobworker_server.quotas import Share
 
 T = TypeVar("T")
 
@@ -36,8 +37,8 @@ class Call:
     access: Access
     permit: Callable[[], Permit]
     """What may be started."""
-    sendable_bytes: Callable[[], int]
-    """How much output to send at once."""
+    share: Share
+    """What it may do of what its client may do in all."""
     lifetime: Lifetime
     unfinished: set[asyncio.Task[object]]
     """What runs to its end although its caller may be gone."""

@@ -36,7 +36,7 @@ from jobworker_server.lifetime import Lifetime, Lifetimes
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import Operation, PolicyInForce
 from jobworker_server.policy.permit import permit_of
-from jobworker_server.quotas import Accounts, Quotas
+from jobworker_server.quotas import Accounts, Quotas, Share
 from jobworker_server.shown import Shown
 from jobworker_server.trust import Trust
 
@@ -107,8 +107,8 @@ class Gate:
                 lifetime.require(require_trusted)
                 if caller.token_valid_until is not None:
                     lifetime.require(identify)  # its key may be taken away
-                async with self._accounts.call_of(caller.owner) as sendable_bytes:
-                    call = self._permitted(caller, operation, lifetime, sendable_bytes, entry)
+                async with self._accounts.call_of(caller.owner) as share:
+                    call = self._permitted(caller, operation, lifetime, share, entry)
                     lifetime.require(call.require_still_allowed)
                     entry.is_admitted = True
                     yield call
@@ -128,7 +128,7 @@ class Gate:
         caller: Identity,
         operation: Operation,
         lifetime: Lifetime,
-        sendable_bytes: Callable[[], int],
+        share: Share,
         entry: Entry,
     ) -> Call:
         """The call, where the policy allows it: all of one policy, though another may be loaded at any moment."""
@@ -136,7 +136,7 @@ class Gate:
         access = Access(self._policy, caller)
         scope = access.scope(operation, policy)
         permit = partial(permit_of, policy, caller, self._limits)
-        return Call(self._engine, caller, scope, access, permit, sendable_bytes, lifetime, self.unfinished, entry)
+        return Call(self._engine, caller, scope, access, permit, share, lifetime, self.unfinished, entry)
 
 
 @dataclass(frozen=True, slots=True)

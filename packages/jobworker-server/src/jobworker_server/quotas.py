@@ -67,14 +67,14 @@ class Accounts:
         """By owner, the one who called last at the end."""
 
     @asynccontextmanager
-    async def call_of(self, owner: str) -> AsyncIterator[Callable[[], int]]:
-        """Bounds a call: it begins when it is its turn. What is given tells how much it may send at once, in bytes.
+    async def call_of(self, owner: str) -> AsyncIterator[Share]:
+        """Bounds a call: it begins when it is its turn. What is given bounds what it does from then on.
 
         Raises:
             QuotaError: its turn is too far away, or the client has too many calls open.
         """
         client = self._client(owner)
-        wait = self._wait(client)
+        wait = self._wait_of_call(client)
         if self._quotas.streams is not None and client.open >= self._quotas.streams:
             raise QuotaError(
                 "TOO_MANY_STREAMS",
@@ -85,7 +85,7 @@ class Accounts:
         try:
             if wait:
                 await asyncio.sleep(wait)
-            yield lambda: _share(client)
+            yield Share(self, client)
         finally:
             client.open -= 1
 
@@ -104,24 +104,42 @@ class Accounts:
             if oldest is not None:
                 del self._clients[oldest]
 
-    def _wait(self, client: _Client) -> float:
-        """How long the client has to wait for its turn, which it takes by this."""
+    def _wait_of_call(self, client: _Client) -> float:
+        """How long a call of the client has to wait for its turn, which it takes by this."""
+        wait = self.take(client, 1.0)
+        if wait > _LONGEST_WAIT_SECONDS:
+            client.tokens += 1.0
+            raise QuotaError(
+                "RATE_LIMITED",
+                f"too many calls: this server takes {self._quotas.calls_per_second:g} a second of one client; "
+                "try again in a moment",
+                wait,
+            )
+        return wait
+
+    def take(self, client: _Client, tokens: float) -> float:
+        """Take so many: how long the client has to wait until it really has them."""
         rate = self._quotas.calls_per_second
         if rate is None:
             return 0.0
         now = self._now()
-        client.tokens = min(float(self._quotas.burst), client.tokens + (now - client.seen) * rate)
+        client.tokens = min(float(self._quotas.burst), client.tokens + (now - client.seen) * rate) - tokens
         client.seen = now
-        wait = max(0.0, (1.0 - client.tokens) / rate)
-        if wait > _LONGEST_WAIT_SECONDS:
-            raise QuotaError(
-                "RATE_LIMITED",
-                f"too many calls: this server takes {rate:g} a second of one client; try again in a moment",
-                wait,
-            )
-        client.tokens -= 1.0
-        return wait
+        return max(0.0, -client.tokens / rate)
 
 
-def _share(client: _Client) -> int:
-    return max(_LEAST_OF_A_CALL, min(_SENT_AT_ONCE // max(1, client.open), _MOST_OF_A_CALL))
+class Share:
+    """What a call may do of what its client may do in all."""
+
+    def __init__(self, accounts: Accounts, client: _Client) -> None:
+        self._accounts = accounts
+        self._client = client
+
+    def sendable_bytes(self) -> int:
+        """How much output to send at once."""
+        return max(_LEAST_OF_A_CALL, min(_SENT_AT_ONCE // max(1, self._client.open), _MOST_OF_A_CALL))
+
+    async def turn(self, calls: float = 1.0) -> None:
+        """Wait until the call may do what is as much work as so many calls."""
+        if wait := self._accounts.take(self._client, calls):
+            await asyncio.sleep(wait)

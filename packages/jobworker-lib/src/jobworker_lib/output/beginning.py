@@ -12,13 +12,14 @@ from jobworker_lib.output.format import segment_bases
 from jobworker_lib.output.segment import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from jobworker_lib.job.directory import JobDirectory
 
 _BLOCK_RECORDS = 64
 _MOST_RECORDS = 4096
 _BLOCK_BYTES = 64 << 10
+_BYTES_AT_ONCE = 4 << 20
 
 
 def offset_since(directory: JobDirectory, time_ns: int) -> int:
@@ -33,13 +34,23 @@ def offset_since(directory: JobDirectory, time_ns: int) -> int:
     return 0
 
 
-def offset_of_tail(directory: JobDirectory, lines: int, stream: int | None, end: int) -> int:
-    """Where the last ``lines`` of a stream before ``end`` begin; 0 where there are no more than are kept."""
+def offset_of_tail(directory: JobDirectory, lines: int, stream: int | None, end: int) -> Generator[None, None, int]:
+    """Where the last ``lines`` of a stream before ``end`` begin; 0 where there are no more than are kept.
+
+    It pauses now and then, for whoever asks for many lines may not hold up others.
+    """
     if lines == 0:
         return end
     wanted = lines
     at_end = True
+    looked_at = 0
     for start, block in _blocks_backwards(directory, stream, end):
+        looked_at += len(block) or _BLOCK_BYTES
+        if looked_at >= _BYTES_AT_ONCE:
+            looked_at = 0
+            yield
+        if not block:
+            continue
         wanted += at_end and block.endswith(b"\n")  # the newline at the very end ends the last line
         at_end = False
         found = block.count(b"\n")
@@ -57,9 +68,11 @@ def _nth_newline_from_end(block: bytes, number: int) -> int:
 
 
 def _blocks_backwards(directory: JobDirectory, stream: int | None, end: int) -> Iterator[tuple[int, bytes]]:
-    """The bytes of a stream before ``end``, the last first, in blocks with their offsets."""
+    """The bytes of a stream before ``end``, the last first, in blocks with their offsets; some may be empty."""
     for segment in _newest_first(directory):
         for first, last in _runs_backwards(segment, stream, end):
+            if first >= last:
+                yield last, b""
             while first < last:
                 start = max(first, last - _BLOCK_BYTES)
                 yield start, _read(segment, start, last)
@@ -67,7 +80,10 @@ def _blocks_backwards(directory: JobDirectory, stream: int | None, end: int) -> 
 
 
 def _runs_backwards(segment: Segment, stream: int | None, end: int) -> Iterator[tuple[int, int]]:
-    """Where the bytes of a stream before ``end`` are in a segment, the last first; what is adjacent is joined."""
+    """Where the bytes of a stream before ``end`` are in a segment, the last first; what is adjacent is joined.
+
+    Empty where some records have none of them.
+    """
     left = min(segment.count(), segment.at_offset(end) + 1)
     most = _BLOCK_RECORDS
     while left:
@@ -83,8 +99,7 @@ def _runs_backwards(segment: Segment, stream: int | None, end: int) -> Iterator[
                     yield begin, stop
                 stop = record.end
             begin = record.offset
-        if begin < stop:
-            yield begin, stop
+        yield begin, stop
 
 
 def _read(segment: Segment, start: int, end: int) -> bytes:

@@ -14,13 +14,14 @@ from jobworker_lib.output.segment import Segment, open_segment, recorded_bytes
 from jobworker_lib.output.selection import OutputOptions, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from types import TracebackType
     from typing import Unpack
 
     from jobworker_lib.job.directory import JobDirectory
 
 _BATCH_BYTES = 1 << 20
+_DONE = object()
 _FEWEST_RECORDS = 64
 _MOST_RECORDS = 4096
 
@@ -48,6 +49,7 @@ class OutputReader:
         self._offset = self._selection.offset
         self._end = 1 << 64 if self._selection.end is None else self._selection.end
         self._begun = False
+        self._search: Generator[None, None, None] | None = None
         self._segment: Segment | None = None
         self._record = 0
         self._records_at_once = _FEWEST_RECORDS
@@ -61,16 +63,24 @@ class OutputReader:
 
         It takes longer than a batch where many lines are asked for, or few of a stream that is seldom written to.
         """
-        if self._begun:
-            return
-        self._begun = True
+        while not self.begin_some():
+            pass
+
+    def begin_some(self) -> bool:
+        """A part of :meth:`begin`, for a driver that must not be held up long. False: there may be more of it."""
+        if not self._begun:
+            self._search = self._search or self._searching()
+            self._begun = next(self._search, _DONE) is _DONE
+        return self._begun
+
+    def _searching(self) -> Generator[None, None, None]:
         if self._since_ns:
             self._offset = max(self._offset, offset_since(self._directory, self._since_ns))
         if self._selection.tail is None and self._selection.follow:
             return
         there = min(self._end, recorded_bytes(self._directory))
         if self._selection.tail is not None:
-            self._offset = offset_of_tail(self._directory, self._selection.tail, self._stream, there)
+            self._offset = yield from offset_of_tail(self._directory, self._selection.tail, self._stream, there)
         if not self._selection.follow:
             self._end = there
 
@@ -96,6 +106,9 @@ class OutputReader:
 
     def close(self) -> None:
         """Let go of the files."""
+        if self._search:
+            with suppress(ValueError):  # it runs in another thread, which lets go when it is done
+                self._search.close()
         self._leave()
         if self._hold >= 0:
             os.close(self._hold)

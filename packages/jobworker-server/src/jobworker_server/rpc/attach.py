@@ -15,6 +15,9 @@ from jobworker_server.errors import InvalidRequestError
 from jobworker_server.gate import Duplex
 from jobworker_server.policy import Operation
 
+_PART_OF_A_CALL = 0.1
+"""How much of a call's work a piece of input is."""
+
 _Conversation = Conversation[AttachRequest, AttachResponse]
 
 
@@ -28,7 +31,7 @@ async def _attach(call: Call, conversation: _Conversation) -> None:
         if start.input:
             call.log("joined", job.id)
             await call.entry.begun()
-        others = _hear_writer(attachment, conversation) if start.input else _hear_watcher(conversation)
+        others = _hear_writer(call, attachment, conversation) if start.input else _hear_watcher(conversation)
         with suppress(_DetachedError):
             await conversation.during(_send_output(call, attachment, conversation), *others)
 
@@ -54,7 +57,7 @@ async def _job(call: Call, start: AttachStart) -> aio.Job:
 
 def _part(call: Call, start: AttachStart) -> OutputOptions:
     beginning: OutputOptions = {"tail": start.tail_lines} if start.HasField("tail_lines") else {"offset": start.offset}
-    return {**beginning, "batch_bytes": call.sendable_bytes}
+    return {**beginning, "batch_bytes": call.share.sendable_bytes}
 
 
 async def _send_output(call: Call, attachment: aio.Attachment, conversation: _Conversation) -> None:
@@ -66,17 +69,20 @@ async def _send_output(call: Call, attachment: aio.Attachment, conversation: _Co
     await conversation.send(AttachResponse(job=call.told(await attachment.job.status(usage=False))))
 
 
-def _hear_writer(attachment: aio.Attachment, conversation: _Conversation) -> Sequence[Coroutine[Any, Any, None]]:
-    return _take_input(attachment, conversation), _tell_of_closed_input(attachment, conversation)
+def _hear_writer(
+    call: Call, attachment: aio.Attachment, conversation: _Conversation
+) -> Sequence[Coroutine[Any, Any, None]]:
+    return _take_input(call, attachment, conversation), _tell_of_closed_input(attachment, conversation)
 
 
 def _hear_watcher(conversation: _Conversation) -> Sequence[Coroutine[Any, Any, None]]:
     return (_refuse_input(conversation),)
 
 
-async def _take_input(attachment: aio.Attachment, conversation: _Conversation) -> None:
+async def _take_input(call: Call, attachment: aio.Attachment, conversation: _Conversation) -> None:
     """Hand on what the client sends; no more of it is received than the job takes."""
     while (request := await conversation.receive()) is not None:
+        await call.share.turn(_PART_OF_A_CALL if request.HasField("input") else 1.0)
         with suppress(InputClosedError):  # the client is told, but could not know when it sent this
             await _hand_on(attachment, request)
 

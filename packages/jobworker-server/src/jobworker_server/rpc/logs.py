@@ -34,7 +34,7 @@ async def _logs(call: Call, request: GetOutputRequest, send: Callable[[GetOutput
         since=convert.moment("since", request.since) if request.HasField("since") else None,
         tail=request.tail_lines if request.HasField("tail_lines") else None,
         end=request.end_offset if request.HasField("end_offset") else None,
-        batch_bytes=call.sendable_bytes,
+        batch_bytes=call.share.sendable_bytes,
     )
     # Frees the reader as soon as the client is gone, not when it is collected.
     async with aclosing(batches):

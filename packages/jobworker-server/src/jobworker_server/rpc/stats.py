@@ -27,6 +27,7 @@ async def _stats(call: Call, request: GetStatsRequest, send: Callable[[GetStatsR
             return
         with suppress(TimeoutError):  # an end is told at once
             await job.wait(interval)
+        await call.share.turn()
 
 
 def _interval(request: GetStatsRequest) -> float:
