@@ -1,4 +1,4 @@
-"""The examples of docs/client.md run as they stand, and tell what they say they tell."""
+"""The examples of docs/client.md and the READMEs run as they stand, and tell what they say they tell."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from conformance.processes import PATIENCE_SECONDS
 from harness.certs import Certs
 from harness.server import Server, clean_environment
 
-PAGE = Path(__file__).parents[1] / "docs" / "client.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "docs" / "client.md", ROOT / "README.md", ROOT / "packages" / "jobworker-cli" / "README.md"]
+EXAMPLES = [
+    example
+    for page in PAGES
+    for example in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    if "jobworker_cli" in example
+]
 SHOWN = [
     r"started \S{36}\nstdout b'hello\\n'\nstderr b'bye\\n'\nexited \(exit code: 3\)\n",
     r"\[('\S{36}',? ?)+\]\n",
@@ -23,6 +29,8 @@ SHOWN = [
     r"b'apple\\npear\\n'\n",
     r"there is no command 'no-such-command'.*\n|command not found.*\n|.*no-such-command.*\n",
     r"(\d b'\d\\n'\n){3}\[0, 0, 0\]\n",
+    r"stdout line 1\nstdout line 2\nstdout line 3\nexited \(exit code: 3\)\n",
+    r"stdout 0 b'hi\\n'\nexited \(exit code: 3\)\n",
 ]
 
 

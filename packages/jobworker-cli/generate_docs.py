@@ -92,7 +92,8 @@ def markdown(page: Page) -> str:
         lines += [*_table("Commands", rows), EXIT_STATUSES]
     else:
         below = [(f"[{name}]({_stem(page)}-{name}.md)", summary(command)) for name, command in page.subcommands()]
-        lines += [*(_table("Commands", below) if below else []), _ELSEWHERE]
+        lines += _table("Commands", below) if below else []
+        lines += ["## Exit status and signals", "", _plain(exit_text(page)), "", _ELSEWHERE]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -100,7 +101,28 @@ def _table(title: str, rows: list[tuple[str, str]]) -> list[str]:
     return [f"## {title}", "", "| | |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows), ""]
 
 
-_ELSEWHERE = "Options before the command, configuration, signals and exit statuses: [jobworker-cli](README.md)."
+def exit_text(page: Page) -> str:
+    """How a command exits, and what signals do."""
+    return _EXITS.get(_stem(page), _EXIT)
+
+
+_ELSEWHERE = "Options before the command, configuration, and exit statuses in a table: [jobworker-cli](README.md)."
+_FAILURES = (
+    "1 refused or failed, 2 wrong usage, 3 no such job, 4 not authenticated or not allowed, 5 no answer from the server"
+)
+_EXIT = f"0 done, {_FAILURES}; 130 ended by Ctrl-C, 141 nobody reads the standard output any more."
+_OF_THE_JOB = (
+    "The job's own exit code, 128 + N where signal N ended it, 126 or 127 where its command could not be executed or "
+    f"was not found, 125 where how it ended is not known; before there was a job to wait for: {_FAILURES}."
+)
+_EXITS = {
+    "run": f"{_OF_THE_JOB} Ctrl-C, SIGTERM, SIGHUP and a closed output stop the job; a second Ctrl-C kills it.",
+    "attach": f"{_OF_THE_JOB} 0 where the job was left by Ctrl-P Ctrl-Q. Ctrl-C leaves a job without a terminal "
+    "running; one with a terminal gets it.",
+    "wait": f"{_OF_THE_JOB} 130 ended by Ctrl-C; the jobs go on.",
+    "start": f"0 started, {_FAILURES}. The first Ctrl-C, SIGTERM or SIGHUP waits for the server's answer: 130, 143 or "
+    "129, once it was told whether there is a job.",
+}
 
 EXIT_STATUSES = """\
 ## Exit statuses
@@ -144,6 +166,7 @@ def manual(page: Page) -> str:
         lines.append(f".SH {title.upper()}")
         for option, text in records:
             lines += [".TP", f"\\fB{_roff(option)}\\fR", _roff(text)]
+    lines += [".SH EXIT STATUS AND SIGNALS", _roff(exit_text(page))]
     if page.name == _ROOT:
         lines.append(".SH COMMANDS")
         for command, entry in COMMANDS.items():

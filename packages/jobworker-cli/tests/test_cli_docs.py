@@ -30,6 +30,13 @@ def test_pages_and_manuals_are_as_generated() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_each_command_says_what_the_table_says_of_it() -> None:
+    root: Any = typer.main.get_command(main.app)
+    for name, entry in COMMANDS.items():
+        command = root.get_command(typer.Context(root), name)
+        assert command.help.partition("\n")[0] == entry.summary, name
+
+
 def holds(name: str, text: str) -> None:
     """Compare with what is kept; with JOBWORKER_UPDATE_SNAPSHOTS set, keep it."""
     file = SNAPSHOTS / f"{name}.txt"
