@@ -58,6 +58,7 @@ async def serve(settings: Settings) -> None:
         ) as server,
     ):
         loop.add_signal_handler(signal.SIGHUP, server.reload)
+        _log.info("listening on %s", server.address)
         if settings.proxy:
             _log.info("listening for a proxy on %s", settings.proxy.path)
         _log.info("trusting clients of %s", tls.description)
@@ -65,6 +66,5 @@ async def serve(settings: Settings) -> None:
             _log.info("the policy is that of %s: %s", settings.policy, policy.summary)
         if audit.is_on:
             _log.info("the audit goes to %s", settings.audit.file or settings.audit.syslog)
-        _log.info("listening on %s", server.address)
         await stopping.wait()
         _log.info("stopping; jobs run on")
