@@ -27,7 +27,7 @@ SHOWN = [
     r"0\n",
     r"(0 0\n|1 1\n|2 2\n){3}",
     r"b'apple\\npear\\n'\n",
-    r"there is no command 'no-such-command'.*\n|command not found.*\n|.*no-such-command.*\n",
+    r"command not found: no-such-command\n",
     r"(\d b'\d\\n'\n){3}\[0, 0, 0\]\n",
     r"stdout line 1\nstdout line 2\nstdout line 3\nexited \(exit code: 3\)\n",
     r"stdout 0 b'hi\\n'\nexited \(exit code: 3\)\n",

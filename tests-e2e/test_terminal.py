@@ -94,12 +94,12 @@ def test_timestamps(sit: Sitting, cli: Cli) -> None:
 def test_many_jobs_from_a_file_show_how_far_they_are(sit: Sitting, cli: Cli, tmp_path: Path, batch: str) -> None:
     key, _, value = batch.partition("=")
     file = tmp_path / "jobs.yaml"
-    file.write_text(f"defaults: {{label: {{{key}: {value}}}}}\njobs: [{', '.join(['{command: [true]}'] * 300)}]\n")
+    file.write_text(f"defaults: {{label: {{{key}: {value}}}}}\njobs: [{', '.join(['{command: [true]}'] * 1000)}]\n")
     terminal = sit("start", "--file", file, "-o", "json")
-    terminal.sees("started ", " of 300")
+    terminal.sees("started ", " of 1000")
     terminal.ends(0)
-    assert "of 300" not in terminal.screen()
-    assert len(cli("list", "--label", batch, "-o", "id").out.splitlines()) == 300
+    assert "of 1000" not in terminal.screen()
+    assert len(cli("list", "--label", batch, "-o", "id").out.splitlines()) == 1000
 
 
 def test_ctrl_c_during_a_start_tells_that_there_is_a_job(sit: Sitting, cli: Cli, server: Server, batch: str) -> None:
