@@ -115,7 +115,7 @@ class Attachment:
                 raise OutputInterruptedError(f"the connection was lost: {found}", self._start.offset) from None
             raise await asyncio.to_thread(self._explain, error) from None
         except asyncio.CancelledError:
-            if not self._has_left:  # it is this task that was cancelled, not the call by ``close``
+            if not self._was_left():
                 raise
 
     @property
@@ -190,3 +190,12 @@ class Attachment:
             await self._call.write(request)
         except (grpc.RpcError, asyncio.InvalidStateError):  # the output tells why
             raise InputClosedError(f"job {self.job.id} takes no more input") from None
+        except asyncio.CancelledError:
+            if not self._was_left():
+                raise
+            raise InputClosedError(f"job {self.job.id} was left") from None
+
+    def _was_left(self) -> bool:
+        """Whether it is the call that was cancelled, by ``close``, and not the task that waits for it."""
+        task = asyncio.current_task()
+        return self._has_left and not (task and task.cancelling())
