@@ -92,3 +92,11 @@ def test_ctrl_c_in_a_pipe_is_quiet(cli: Cli) -> None:
         _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, stderr.strip()) in ((130, b""), (130, b"Aborted."), (1, b"Aborted!"))
     cli("stop", job)
+
+
+def test_a_job_that_succeeds_while_its_output_is_lost(cli: Cli) -> None:
+    job = sh("trap 'exit 0' TERM; echo lost; while :; do sleep 0.1; done")
+    with Path("/dev/full").open("wb") as full, cli.running("run", "--", *job, stdout=full) as process:
+        _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 125
+    assert stderr == b"error: the standard output can't be written to: No space left on device; the job is stopped\n"

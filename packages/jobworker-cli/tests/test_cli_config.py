@@ -104,7 +104,7 @@ def test_an_only_context_needs_no_choice(tmp_path: Path, environ: dict[str, str]
         ("serverAddress: 5", "serverAddress must be a text", ""),
         ("- a", "the file must be a mapping", ""),
         ("a: [", "line 1: this is not YAML", ""),
-        ("a: 'b\x00'", "this is not YAML", ""),
+        ("a: 'b\x00'", "this is not YAML: at byte 5: special characters are not allowed", ""),
         (
             "contexts: {a: {}, b: {}}",
             "has several contexts",

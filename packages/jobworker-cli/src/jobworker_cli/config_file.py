@@ -82,6 +82,8 @@ def load(path: Path) -> dict[str, object]:
     except yaml.MarkedYAMLError as error:
         where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigurationError(f"{path}{where}: this is not YAML: {error.problem}") from None
+    except yaml.reader.ReaderError as error:
+        raise ConfigurationError(f"{path}: this is not YAML: at byte {error.position}: {error.reason}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigurationError(f"{path}: this is not YAML: {error}") from None
     _require_known(content, [*SETTINGS, CURRENT, CONTEXTS], path, "")

@@ -113,6 +113,8 @@ def _load(file: str) -> Any:
     except yaml.MarkedYAMLError as error:
         where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigurationError(f"{file}{where}: this is not YAML: {error.problem}") from None
+    except yaml.reader.ReaderError as error:
+        raise ConfigurationError(f"{file}: this is not YAML: at byte {error.position}: {error.reason}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigurationError(f"{file}: this is not YAML: {error}") from None
 

@@ -6,7 +6,9 @@ Exit statuses: 0 done, 1 refused or failed, 2 wrong usage.
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -30,6 +32,8 @@ from jobworker_pki.commands.server import server
 from jobworker_pki.commands.show import show
 from jobworker_pki.commands.token import token
 from jobworker_pki.errors import InvalidValueError, PkiError
+
+_OUTPUT_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
     name="jobworker-pki",
@@ -71,6 +75,11 @@ def main() -> None:
         _fail(f"--{error.field}: {error.problem}", status=2)
     except PkiError as error:
         _fail(str(error), status=1)
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAILURES or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python fails again when it exits
+        _fail(f"the output can't be written: {error.strerror}", status=1)
 
 
 def _fail(message: str, *, status: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from jobworker_server import __version__, log, malloc, policy_command, privilege
 from jobworker_server.config import Settings, resolve
 from jobworker_server.errors import ConfigError, ServerError
 
+_OUTPUT_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
@@ -22,7 +25,14 @@ app.add_typer(policy_command.app, name="policy")
 
 def main() -> None:
     """Run the command, and leave with its exit status: 0 done, 1 failed, 2 wrong usage."""
-    app(prog_name="jobworker-server")
+    try:
+        app(prog_name="jobworker-server")
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAILURES or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python fails again when it exits
+        typer.echo(f"jobworker-server: the output can't be written: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:

@@ -93,4 +93,8 @@ def _follow(client: Client, job: Job, stopper: StopOnSignal, *, feed: bool) -> J
         if isinstance(error, OutputFailedError):
             say(f"error: {error}; the job is stopped")
         stopper.stop()
+        ended = client.wait(job.id)
+        if isinstance(error, OutputFailedError) and exit_status.of_job(ended) == 0:
+            raise typer.Exit(exit_status.JOBWORKER_FAILED) from None  # its output is not where it should be
+        return ended
     return client.wait(job.id)

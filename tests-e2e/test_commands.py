@@ -1,0 +1,60 @@
+"""What all of the commands have in common: output that can't be written, and Ctrl-C while they are loaded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.processes import PATIENCE_SECONDS
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupts())
+from jobworker_{}.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("pki", ["issue", "--role", "user"]),
+        ("pki", ["list", "--help"]),
+        ("server", ["--help"]),
+        ("server", ["doctor"]),
+        ("server", ["policy", "explain"]),
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_told_in_a_line(tmp_path: Path, command: str, arguments: list[str], unbuffered: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", f"jobworker_{command}", *arguments],
+            cwd=tmp_path, env=os.environ | {"PYTHONUNBUFFERED": unbuffered}, stdout=full,
+            stderr=subprocess.PIPE, text=True, timeout=PATIENCE_SECONDS, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    told = f"jobworker-{command}: the output can't be written: No space left on device\n"
+    assert done.stderr.endswith(told)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["cli", "pki", "server"])
+def test_ctrl_c_while_a_command_is_loaded(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(command), "--help"],
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
