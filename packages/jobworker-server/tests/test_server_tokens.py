@@ -140,9 +140,9 @@ def test_headers_that_are_no_token_are_refused(by_token: Identification, ann: Pa
     ("changes", "problem"),
     [
         ({"aud": None}, "aud"),
-        ({"aud": "another server"}, "Audience"),
-        ({"aud": ["another server"]}, "Audience"),
-        ({"aud": "this serve"}, "Audience"),
+        ({"aud": "another server"}, "not for this server"),
+        ({"aud": ["another server"]}, "not for this server"),
+        ({"aud": "this serve"}, "not for this server"),
         ({"aud": 1}, ""),
         ({"exp": None}, "exp"),
         ({"exp": "soon"}, ""),

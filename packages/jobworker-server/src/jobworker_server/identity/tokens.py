@@ -83,6 +83,8 @@ class TokenKeys:
                 )
             except jwt.InvalidSignatureError:
                 continue
+            except jwt.InvalidAudienceError:
+                raise _bad(f"it is not for this server, whose audience is {self.audience!r}") from None
             return claims
         raise jwt.InvalidTokenError("it is not signed with a key that this server knows")
 
