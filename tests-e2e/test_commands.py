@@ -17,12 +17,16 @@ import os, signal, sys
 
 class Interrupts:
     def find_spec(self, name, *_):
-        if name == "typer":
+        if name == os.environ["WHEN"]:
             os.kill(os.getpid(), signal.SIGINT)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Interrupts())
 from jobworker_{}.__main__ import main
+if os.environ["WHEN"] == "made":
+    import typer.main
+
+    typer.main.get_command = lambda app: os.kill(os.getpid(), signal.SIGINT)
 main()
 """
 
@@ -53,8 +57,19 @@ def test_a_full_disk_is_told_in_a_line(tmp_path: Path, command: str, arguments: 
 
 @pytest.mark.parametrize("command", ["cli", "pki", "server"])
 def test_ctrl_c_while_a_command_is_loaded(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED.format(command), "--help"],
+    done = interrupted(command, "typer")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize("command", ["cli", "pki", "server"])
+def test_ctrl_c_while_a_command_is_made(command: str) -> None:
+    done = interrupted(command, "made")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def interrupted(command: str, when: str) -> subprocess.CompletedProcess[str]:
+    """The end of a command that gets SIGINT when it imports typer, or when typer makes its commands."""
+    return subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(command), "--help"], env=os.environ | {"WHEN": when},
         capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
