@@ -35,6 +35,7 @@ def offered(cli: Cli, *words: str, **variables: str) -> list[str]:
         ("config se", ["set"]),
         ("config set serverC", ["serverCA"]),
         ("signal abc HU", ["HUP"]),
+        ("signal abc SIGHU", ["SIGHUP"]),
         ("start --cwd /x m", [":commands"]),
         ("start make --state", [":files"]),
         ("start make -", [":files"]),

@@ -38,7 +38,7 @@ def of(parameter: Any, command: str, given: Given, incomplete: str) -> Found:
     elif metavar.startswith("COMMAND"):
         yield COMMANDS, ""
     elif metavar == "SIGNAL":
-        yield from _signals()
+        yield from _signals(incomplete)
     elif name == "label":
         yield from _labels(command, given, incomplete)
     elif name in _BY_NAME:
@@ -66,8 +66,9 @@ def _streams(_given: Given) -> Found:
     yield from ((str(stream), "") for stream in Stream)
 
 
-def _signals() -> Found:
-    yield from ((name.name.removeprefix("SIG"), signal.strsignal(name) or "") for name in signal.Signals)
+def _signals(incomplete: str) -> Found:
+    prefix = "" if incomplete.startswith("SIG") else "SIG"
+    yield from ((name.name.removeprefix(prefix), signal.strsignal(name) or "") for name in signal.Signals)
 
 
 def _keys(_given: Given) -> Found:
