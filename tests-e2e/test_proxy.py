@@ -81,7 +81,8 @@ def test_large_output_and_input_go_through(site: Site) -> None:
     assert len(site.cli("run", "--", "head", "-c", str(size), "/dev/zero").stdout) == size
     job_id = site.cli.start(["cat"], "--stdin")
     with site.cli.running("attach", job_id, stdin=subprocess.PIPE) as attached:
-        output, _ = attached.communicate(b"x" * 1_000_000, PATIENCE_SECONDS)
+        output, told = attached.communicate(b"x" * 1_000_000, PATIENCE_SECONDS)
+    assert (len(output), told, attached.returncode) == (1_000_000, b"", 0)
     assert output == b"x" * 1_000_000
 
 
