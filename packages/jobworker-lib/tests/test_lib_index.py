@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,6 +13,9 @@ import pytest
 
 from jobworker_lib import Engine, Job, JobNotFoundError, State
 from jobworker_lib.job.directory import JobDirectory
+from jobworker_lib.store import index_rows
+from jobworker_lib.store.index import Index
+from jobworker_lib.store.index_rows import Indexed
 from lib_testing import SLEEPER, finish, program, sh, wait_until
 
 
@@ -81,6 +84,24 @@ def test_is_rebuilt(state_dir: Path, damage: Callable[[Path], None]) -> None:
         assert [job.id for job in engine.list(labels={"a": "b"}, owner="ann", state=State.EXITED)] == [exited.id]
         assert [job.id for job in engine.list(state=State.RUNNING)] == [running.id]
         assert engine.start(SLEEPER, request_id="request").id == running.id
+
+
+def test_that_is_made_while_a_job_is_shown_has_it(state_dir: Path) -> None:
+    with Engine(state_dir) as engine:
+        job = engine.start(["true"])
+        job.wait()
+    job_id = job.id
+    shown, hidden = state_dir / "jobs" / job_id, state_dir / "new" / job_id
+    shown.rename(hidden)
+    remove(state_dir / "index.db")
+
+    def all_jobs() -> Iterator[Indexed]:
+        yield from ()
+        hidden.rename(shown)  # the directories have just been listed
+
+    index = Index(state_dir, all_jobs, lambda job_id: JobDirectory(state_dir / "jobs" / job_id).read_spec())
+    with closing(index):
+        assert index.transact(lambda db: index_rows.owner_of(db, job_id)) is not None
 
 
 def test_that_vanishes_under_an_open_engine_is_rebuilt(state_dir: Path, engine: Engine) -> None:

@@ -25,7 +25,8 @@ def join(attachment: Attachment, *, feed: bool) -> Job | None:
     but Ctrl-P Ctrl-Q, which leaves the job.
 
     Where the connection is lost, the job is joined again when the server is back, and its output goes on where it was.
-    But a pipe's input might have a hole then, where some of it was on its way: such a job is left as it is.
+    But a pipe's input might have a hole then, where some of it was on its way: such a job is left as it is, unless it
+    has ended.
 
     Raises:
         OutputInterruptedError: the connection was lost, and input with it, or the server did not come back.
@@ -36,12 +37,14 @@ def join(attachment: Attachment, *, feed: bool) -> Job | None:
             return _stay(attachment, feed=feed)
         except OutputInterruptedError as lost:
             is_typed = feed and _is_terminal(attachment)
-            if not (is_typed or attachment.input_is_certain):
-                raise
+            may_have_a_hole = not (is_typed or attachment.input_is_certain)
             try:
-                attachment.rejoin()
+                attachment.rejoin(once=may_have_a_hole)
             except NoAnswerError:
                 raise lost from None
+            if may_have_a_hole and not attachment.job.state.ended:
+                attachment.close(at_once=True)
+                raise
             if is_typed:
                 say("what was typed just before may not have reached the job")
                 resize(attachment)

@@ -83,8 +83,11 @@ def from_rpc(error: grpc.RpcError) -> errors.ClientError:
 
 
 def is_no_answer(error: grpc.RpcError) -> bool:
-    """Whether the call may be answered when it is repeated: there is no connection, or the server is just stopping."""
-    return code_of(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    """Whether the call may be answered when it is repeated: there is no connection, or the server is just stopping.
+
+    Also where a proxy in between has cut it off, as HAProxy can do just before its end: not who called cancels it then.
+    """
+    return _BY_CODE.get(code_of(error)) is errors.NoAnswerError
 
 
 def retry_seconds(error: grpc.RpcError) -> float | None:

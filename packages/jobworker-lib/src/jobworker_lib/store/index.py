@@ -24,7 +24,7 @@ from jobworker_lib.job.status import State
 from jobworker_lib.store import index_rows, index_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from jobworker_lib.job.spec import JobSpec
     from jobworker_lib.store.index_rows import Indexed
@@ -176,10 +176,11 @@ class Index:
                 known_ends.update(event.job_id for event in events if event.type is EventType.ENDED)
                 removed.update(event.job_id for event in events if event.type is EventType.DELETED)
             index_schema.clear(db)
-            jobs = (job for job in self._all_jobs() if job.id not in removed)
-            index_rows.fill(db, jobs, known_ends, whole_since_ns)
-            for job_id in created.keys() - removed:
-                if not os.path.exists(self._jobs / job_id):  # it is to be looked for
+            found: set[str] = set()
+            index_rows.fill(db, _noted(self._all_jobs(), found, removed), known_ends, whole_since_ns)
+            for job_id in created.keys() - removed - found:
+                # It is to be looked for, or was shown while the others were read; or else it is damaged.
+                if not os.path.exists(self._jobs / job_id) or self._look_up(job_id):
                     index_rows.add_created(db, created[job_id], self._look_up)
             db.execute("INSERT INTO about VALUES (?, ?, ?, ?)", (index_schema.FORMAT, boot_id(), *reader.cursor))
             while events := reader.next_batch():
@@ -197,6 +198,14 @@ class Index:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _noted(jobs: Iterable[Indexed], found: set[str], removed: set[str]) -> Iterator[Indexed]:
+    """The jobs that were not removed, each noted in ``found``."""
+    for job in jobs:
+        if job.id not in removed:
+            found.add(job.id)
+            yield job
 
 
 def _set_journal_mode(db: sqlite3.Connection, mode: str) -> None:
