@@ -67,7 +67,7 @@ def claims_for(pair: Pair, **changes: object) -> dict[str, object]:
     claims: dict[str, object] = {
         "role": "user",
         "aud": "this server",
-        "exp": seconds(after=86_400),
+        "exp": seconds(after=600),
         "nbf": seconds(after=-60),
         "iat": seconds(after=-60),
         "cnf": {"x5t#S256": thumbprint(pair)},
@@ -91,7 +91,7 @@ def refusal(identification: Identification, pair: Pair, metadata: Any) -> tuple[
 
 
 def test_a_token_gives_its_role_until_it_ends(by_token: Identification, ann: Pair) -> None:
-    end = seconds(after=86_400)
+    end = seconds(after=600)
     identity = by_token.identify(ann.certificate, bearing(token(ann, exp=end, sub="ann", aud=["x", "this server"])))
     expected = Identity("ann", "ann", "user", "token", ann.certificate, datetime.fromtimestamp(end, UTC))
     assert identity == expected
