@@ -22,6 +22,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from jobworker_cli import yaml_text
 from jobworker_cli.errors import ConfigurationError
 from jobworker_cli.setting import Setting
 
@@ -73,19 +74,11 @@ def load(path: Path) -> dict[str, object]:
     Raises:
         ConfigurationError: it can't be read, or is something else.
     """
-    import yaml  # only where there is a file to read
-
     try:
-        content = _mapping(yaml.safe_load(path.read_bytes()), path, "")
+        text = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the configuration file {path} can't be read: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigurationError(f"{path}{where}: this is not YAML: {error.problem}") from None
-    except yaml.reader.ReaderError as error:
-        raise ConfigurationError(f"{path}: this is not YAML: at byte {error.position}: {error.reason}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError(f"{path}: this is not YAML: {error}") from None
+    content = _mapping(yaml_text.parse(text, path), path, "")
     _require_known(content, [*SETTINGS, CURRENT, CONTEXTS], path, "")
     return content
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from jobworker_cli import exit_status
+from jobworker_cli import exit_status, yaml_text
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, ConfigurationError
 from jobworker_cli.formats import OutputFormat, jobs_text
@@ -103,20 +103,11 @@ def read(file: str) -> list[FileJob]:
 
 
 def _load(file: str) -> Any:
-    import yaml
-
     try:
         text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return yaml.load(text, yaml.BaseLoader)  # noqa: S506  texts alone: what is `true` in a command stays so
     except OSError as error:
         raise ConfigurationError(f"{file} can't be read: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigurationError(f"{file}{where}: this is not YAML: {error.problem}") from None
-    except yaml.reader.ReaderError as error:
-        raise ConfigurationError(f"{file}: this is not YAML: at byte {error.position}: {error.reason}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError(f"{file}: this is not YAML: {error}") from None
+    return yaml_text.parse(text, file, texts_alone=True)  # what is `true` in a command stays so
 
 
 def _job(entry: object, defaults: object, where: str) -> FileJob:
