@@ -90,14 +90,16 @@ def test_a_job_on_a_terminal(cli: Cli, job_id: str, command: tuple[str, ...]) ->
 
 
 def test_events(cli: Cli) -> None:
-    for options in ((), ("-o", "json")):
-        with cli.running("events", *options) as process:
-            assert process.stdout is not None
-            lines: list[bytes] = []
-            while len(lines) < 2:
-                cli("start", "sh", "-c", "exit 3", *EVIL)
-                lines.append(process.stdout.readline())
-            assert all(map(plain, lines)), lines
+    with cli.running("events", "-o", "json") as process:
+        assert process.stdout is not None
+        begin = process.stdout.readline()
+        cli("start", "sh", "-c", "exit 3", *EVIL)
+        lines = [process.stdout.readline() for _ in range(3)]
+    assert all(map(plain, lines)), lines
+    with cli.running("events", "--cursor", json.loads(begin)["cursor"]) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+    assert all(map(plain, lines)), lines
 
 
 @pytest.mark.parametrize("name", EVIL)
