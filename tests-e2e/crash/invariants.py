@@ -36,7 +36,7 @@ def check(life: Life, *, may_be_lost: bool = False) -> None:
         statuses = engine.list().statuses
     _nothing_is_left_running(state_dir)
     _no_file_is_left(state_dir)
-    _every_event_is_told_once(state_dir, statuses)
+    every_event_is_told_once(state_dir, statuses)
     with Engine(state_dir) as engine:
         assert engine.list().statuses == statuses, "an end that was told never changes"
     for part in state_dir.glob("index.db*"):
@@ -115,20 +115,35 @@ def _no_file_is_left(state_dir: Path) -> None:
         assert not stat.S_ISSOCK(path.stat().st_mode), f"the socket {path} of an ended job is left"
 
 
-def _every_event_is_told_once(state_dir: Path, statuses: Sequence[JobStatus]) -> None:
-    """Of each job: that it was created, perhaps that it was started, and how it ended, in this order."""
+def every_event_is_told_once(state_dir: Path, statuses: Sequence[JobStatus]) -> None:
+    """Of each job, in this order: that it was created, that it was started, if it was, how it ended, its removal."""
     told: dict[str, list[Event]] = {}
     for event in _events(state_dir):
         told.setdefault(event.job_id, []).append(event)
     for status in statuses:
         events = told.pop(status.id)
-        types = [event.type for event in events]
-        assert types in ([EventType.CREATED, EventType.ENDED], [EventType.CREATED, EventType.STARTED, EventType.ENDED])
+        assert [event.type for event in events] == _due(status)
+        assert events[0].time == status.created_at
+        assert events[-1].time == status.ended_at
         assert events[-1].state == status.state
+        if status.started_at is not None:
+            assert events[1].time == status.started_at
     for events in told.values():
         types = [event.type for event in events]
         assert types[-1] is EventType.DELETED, "what is there no more was deleted"
-        assert len(types) == len(set(types))
+        assert types[0] is EventType.CREATED
+        assert types == [kind for kind in EventType if kind in types], "each once, in the order of a job's life"
+
+
+def _due(status: JobStatus) -> list[EventType]:
+    """What is to be told of an ended job."""
+    due = {
+        EventType.CREATED: True,
+        EventType.STARTED: status.started_at is not None,
+        EventType.OUTPUT_TRUNCATED: bool(status.output_dropped_bytes),
+        EventType.ENDED: True,
+    }
+    return [kind for kind, is_due in due.items() if is_due]
 
 
 def _events(state_dir: Path) -> Iterator[Event]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from conformance.processes import job_processes, wait_until
+from crash.invariants import every_event_is_told_once
 from crash.jobs import Life, greet
 from crash.processes import SHIM, named
 from crash.steps import each_step, turns
@@ -51,6 +52,8 @@ def test_shim_of_a_job_with_an_output_limit(limit: OutputLimit, turn: int, new_l
             for job in engine.list():
                 _check(job, limit, life, was_killed=step is not None)
             greet(engine, life)
+            statuses = engine.list().statuses
+        every_event_is_told_once(life.state_dir, statuses)
         return life
 
     each_step(turn, steps_in(trial(None).log), trial, rarer=2)

@@ -120,6 +120,14 @@ def segment_path(events: str, base: int) -> str:
     return f"{events}/{base:020d}"
 
 
+def time_of_segment(first_line: bytes) -> int:
+    """From when on the segment with this first line tells everything, in nanoseconds since the epoch; 0: not known."""
+    try:
+        return int(json.loads(first_line)["time_ns"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
 def _is_of(head: Head | None, boot: str) -> bool:
     return head is not None and head.boot_id == boot
 

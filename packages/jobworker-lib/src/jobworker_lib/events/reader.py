@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from contextlib import suppress
 from typing import Self
@@ -127,6 +126,6 @@ class EventReader:
 def _time_of_segment(events: str, base: int) -> int:
     try:
         with open(log.segment_path(events, base), "rb") as segment:
-            return int(json.loads(segment.readline())["time_ns"])
-    except (OSError, ValueError, KeyError, TypeError):
+            return log.time_of_segment(segment.readline())
+    except OSError:
         return 0

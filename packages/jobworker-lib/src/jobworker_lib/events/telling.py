@@ -24,7 +24,7 @@ def tell(
 ) -> bool:
     """Append an event; False where the log can't be written now.
 
-    Nothing is held up by that: an ``ended`` or ``deleted`` that is missing is appended by who next looks at the job.
+    Nothing is held up by that: what is missing is appended by who next looks at the job.
     """
     with suppress(OSError):
         log.append(events, Event(type=event_type, job_id=job_id, time_ns=time_ns, owner=owner, state=state))

@@ -251,13 +251,21 @@ class JobDirectory:
             return self._status_of(spec, ended, self._look_up(spec, ended))
         return self._status_of(spec, ended, ended)
 
+    def dropped_bytes(self, spec: JobSpec, ended: ExitRecord | None) -> int:
+        """Output that was dropped to keep the job's limit."""
+        if spec.output_limit is None:
+            return 0
+        if spec.output_limit.action == "stop":
+            return ended.output_dropped_bytes if ended else 0
+        return next(iter(segment_bases(self.path)), 0)
+
     def _look_up(self, spec: JobSpec, ended: ExitRecord | None) -> _Known:
         started = self.read_started()
         return _Known(
             started.started_ns if started else None,
             self.timeout_of(spec),
             recorded_bytes(self, in_segments=spec.output_limit is not None),
-            self._dropped_bytes(spec, ended),
+            self.dropped_bytes(spec, ended),
         )
 
     def _status_of(self, spec: JobSpec, ended: ExitRecord | None, known: _Known | ExitRecord) -> JobStatus:
@@ -317,10 +325,3 @@ class JobDirectory:
                 error=ended.error,
             )
         return tuple(attempts)
-
-    def _dropped_bytes(self, spec: JobSpec, ended: ExitRecord | None) -> int:
-        if spec.output_limit is None:
-            return 0
-        if spec.output_limit.action == "stop":
-            return ended.output_dropped_bytes if ended else 0
-        return next(iter(segment_bases(self.path)), 0)

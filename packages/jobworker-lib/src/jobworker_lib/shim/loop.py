@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jobworker_lib.events.event import EventType
 from jobworker_lib.host import tree
 from jobworker_lib.host.procfs import descendants
 from jobworker_lib.job.start_errors import explain
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from jobworker_lib.shim.control import Control
     from jobworker_lib.shim.out_of_memory import OutOfMemory
     from jobworker_lib.shim.signals import SignalPipe
+    from jobworker_lib.shim.teller import Teller
 
 _KILL_AGAIN_SECONDS = 0.05
 
@@ -45,7 +47,7 @@ class JobLoop:
         control: Control,
         signals: SignalPipe,
         attempts: Attempts,
-        output_truncated: Callable[[], None],
+        teller: Teller,
         group: Group | None,
         memory: OutOfMemory,
     ) -> None:
@@ -56,7 +58,7 @@ class JobLoop:
         self._spec = spec
         self._writer = writer
         self._truncated = False
-        self._output_truncated = output_truncated
+        self._teller = teller
         self._control = control
         self._signals = signals
         self._attempts = attempts
@@ -186,7 +188,7 @@ class JobLoop:
         if self._truncated or not self._writer.dropped_bytes:
             return
         self._truncated = True
-        self._output_truncated()
+        self._teller.tell(EventType.OUTPUT_TRUNCATED, time.time_ns(), None)
         if self._writer.beyond_limit:
             self._ending.exceeded_output_limit(DEFAULT_GRACE_SECONDS)
 
@@ -197,6 +199,8 @@ class JobLoop:
             self._capture.retry()
         if self._interaction.due_at is not None and self._interaction.due_at <= now:
             self._interaction.do_what_is_due()
+        if self._teller.retry_at is not None and self._teller.retry_at <= now:
+            self._teller.retry()
         if ending.timeout_at is not None and ending.timeout_at <= now:
             self._reap()
             if ending.timeout_at is not None:
@@ -225,6 +229,7 @@ class JobLoop:
                 self._capture.retry_at,
                 self._attempts.next_at,
                 self._interaction.due_at,
+                self._teller.retry_at,
                 ending.timeout_at,
                 ending.terminate_at,
                 ending.kill_at,

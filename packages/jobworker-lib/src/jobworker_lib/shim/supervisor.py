@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from jobworker_lib.cgroup import making
 from jobworker_lib.errors import LimitNotEnforceableError
 from jobworker_lib.events.event import EventType
-from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host.procfs import boot_id
 from jobworker_lib.isolation import calls
 from jobworker_lib.job.directory import CGROUP, EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
@@ -24,6 +23,7 @@ from jobworker_lib.shim.control import Control
 from jobworker_lib.shim.loop import JobLoop
 from jobworker_lib.shim.out_of_memory import OutOfMemory
 from jobworker_lib.shim.spawn import Spawned
+from jobworker_lib.shim.teller import Teller
 
 if TYPE_CHECKING:
     from jobworker_lib.cgroup.group import Group
@@ -36,19 +36,22 @@ Started = Callable[[ExitRecord | None], None]
 
 def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> None:
     """Run a job to its end. The caller holds the directory's lock; OSError where the directory can't be written."""
-    record, has_started = _run(directory, spec, signals, started)
+    teller = Teller(directory, spec)
+    record, has_started = _run(directory, spec, signals, teller, started)
     if has_started:
         is_written = _write_exit(directory, record)
     else:
         directory.write(EXIT, record)
         is_written = True
     if is_written:
-        _tell(directory, spec, EventType.ENDED, record.ended_ns, record.state)
+        teller.tell(EventType.ENDED, record.ended_ns, record.state)
     if not has_started:
         started(record)
 
 
-def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> tuple[ExitRecord, bool]:
+def _run(
+    directory: JobDirectory, spec: JobSpec, signals: SignalPipe, teller: Teller, started: Started
+) -> tuple[ExitRecord, bool]:
     """Run a job, and let go of its files: how it ended, and whether it ever started."""
     identity = directory.identity()
     spec = replace(
@@ -75,14 +78,10 @@ def _run(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: S
             return replace(_failure(error, spec), output_bytes=0, timeout=spec.timeout), False
         record = StartRecord(started_ns=time.time_ns(), pid=process.pid, boot_id=boot_id(), directory=identity)
         directory.write(STARTED, record)
-        _tell(directory, spec, EventType.STARTED, record.started_ns, State.RUNNING)
+        teller.tell(EventType.STARTED, record.started_ns, State.RUNNING)
         started(None)
         attempts = Attempts(directory, spec.restart, record.started_ns)
-
-        def output_truncated() -> None:
-            _tell(directory, spec, EventType.OUTPUT_TRUNCATED, time.time_ns(), None)
-
-        ended = JobLoop(process, spec, writer, control, signals, attempts, output_truncated, group, memory).run()
+        ended = JobLoop(process, spec, writer, control, signals, attempts, teller, group, memory).run()
         return replace(ended, started_ns=record.started_ns, timeout=directory.timeout_of(spec)), True
 
 
@@ -106,10 +105,6 @@ def _failure(error: OSError | LimitNotEnforceableError, spec: JobSpec) -> ExitRe
         error_kind=kind,
         error=message,
     )
-
-
-def _tell(directory: JobDirectory, spec: JobSpec, event_type: EventType, time_ns: int, state: State | None) -> None:
-    tell(events_of(directory), event_type, job_id=spec.id, owner=spec.owner, time_ns=time_ns, state=state)
 
 
 def _write_exit(directory: JobDirectory, record: ExitRecord) -> bool:

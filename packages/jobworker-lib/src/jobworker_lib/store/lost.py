@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from jobworker_lib.cgroup import making
 from jobworker_lib.events.event import EventType
+from jobworker_lib.events.search import told_since
 from jobworker_lib.events.telling import events_of, tell
 from jobworker_lib.host import tree
 from jobworker_lib.host.procfs import boot_id, boot_time_ns, descendants, processes_with_environment
@@ -15,6 +17,9 @@ from jobworker_lib.job.directory import CONTROL_SOCKET, EXIT, ExitRecord, JobDir
 from jobworker_lib.job.record import DAMAGE
 from jobworker_lib.job.spec import DIRECTORY_VARIABLE, JOB_ID_VARIABLE
 from jobworker_lib.job.status import Reason, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PAUSE_SECONDS = 0.01
 _LOCK_SECONDS = 5.0
@@ -94,15 +99,34 @@ def bury(path: str) -> None:
 
 
 def tell_end(directory: JobDirectory, record: ExitRecord) -> bool:
-    """Append the job's ``ended`` to the event log. The caller holds its lock, and knows that it is not there yet."""
-    return tell(
-        events_of(directory),
-        EventType.ENDED,
-        job_id=directory.name,
-        owner=_owner_of(directory),
-        time_ns=record.ended_ns,
-        state=record.state,
+    """Append the job's ``ended`` to the event log, and before it what else its shim did not come to tell.
+
+    The caller holds the job's lock, and knows that its end is not there yet. False where the log can't be written now.
+    """
+    events, owner = events_of(directory), _owner_of(directory)
+    return all(
+        tell(events, event_type, job_id=directory.name, owner=owner, time_ns=time_ns, state=state)
+        for event_type, time_ns, state in (
+            *_untold_before_end(directory, record),
+            (EventType.ENDED, record.ended_ns, record.state),
+        )
     )
+
+
+def _untold_before_end(directory: JobDirectory, record: ExitRecord) -> Iterator[tuple[EventType, int, State | None]]:
+    started = directory.read_started()
+    if started is None:
+        return
+    told = None
+    with suppress(OSError):  # there is no log: what can be told will be in another one
+        told = told_since(events_of(directory), directory.name, started.started_ns)
+    if told is None:
+        return
+    if EventType.STARTED not in told:
+        yield EventType.STARTED, started.started_ns, State.RUNNING
+    with suppress(OSError, *DAMAGE):
+        if EventType.OUTPUT_TRUNCATED not in told and directory.dropped_bytes(directory.read_spec(), record):
+            yield EventType.OUTPUT_TRUNCATED, record.ended_ns, None
 
 
 def _owner_of(directory: JobDirectory) -> str:
