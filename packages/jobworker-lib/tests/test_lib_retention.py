@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobworker_lib import Engine, InvalidArgumentError, Job, Retention
+from jobworker_lib.job.directory import JobDirectory
 from jobworker_lib.store.housekeeper import _LOCK_FILE
 from jobworker_lib.store.retention import KEEP_ALL, EndedJob, superfluous
 from jobworker_lib.store.scan import disk_usage
@@ -33,14 +34,23 @@ def retaining(
 
 
 def ended_jobs(state_dir: Path, count: int) -> list[Job]:
-    """Jobs that have ended one after the other, and were told of."""
+    """Jobs that have ended one after the other, and that nobody holds any more."""
     with Engine(state_dir, retention=None) as engine:
         jobs = []
         for _ in range(count):
             jobs.append(engine.start(sh("echo hi")))
             jobs[-1].wait()
+        wait_until(lambda: all(_is_let_go(state_dir, job) for job in jobs), "the supervisors' letting go of their jobs")
         assert len(engine.list()) >= count
         return jobs
+
+
+def _is_let_go(state_dir: Path, job: Job) -> bool:
+    """Whether its supervisor is done with it; until then nobody removes it, and the next round is a minute later."""
+    lock = JobDirectory(os.path.join(state_dir, "jobs", job.id)).try_lock()
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
 
 
 def ids(engine: Engine) -> list[str]:
