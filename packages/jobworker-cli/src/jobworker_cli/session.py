@@ -25,8 +25,7 @@ def join(attachment: Attachment, *, feed: bool) -> Job | None:
     but Ctrl-P Ctrl-Q, which leaves the job.
 
     Where the connection is lost, the job is joined again when the server is back, and its output goes on where it was.
-    But a pipe's input might have a hole then, where some of it was on its way: such a job is left as it is, unless it
-    has ended.
+    But a pipe's input might have a hole then, where some of it was on its way: such a job is left as it is.
 
     Raises:
         OutputInterruptedError: the connection was lost, and input with it, or the server did not come back.
@@ -37,14 +36,12 @@ def join(attachment: Attachment, *, feed: bool) -> Job | None:
             return _stay(attachment, feed=feed)
         except OutputInterruptedError as lost:
             is_typed = feed and _is_terminal(attachment)
-            may_have_a_hole = not (is_typed or attachment.input_is_certain)
+            if not (is_typed or attachment.input_is_certain):
+                raise
             try:
-                attachment.rejoin(once=may_have_a_hole)
+                attachment.rejoin()
             except NoAnswerError:
                 raise lost from None
-            if may_have_a_hole and not attachment.job.state.ended:
-                attachment.close(at_once=True)
-                raise
             if is_typed:
                 say("what was typed just before may not have reached the job")
                 resize(attachment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -26,11 +27,23 @@ class Conversation(Generic[RequestT, ResponseT]):
         self._request = request
         self._lifetime = lifetime
         self._sending = asyncio.Lock()
+        self._received_all = asyncio.Event()
 
     async def receive(self) -> RequestT | None:
         """The next request; None: the client sends no more. InvalidRequestError where it can't be read."""
         data = await self._context.read()
-        return None if data is grpc.aio.EOF else decoded(self._request, data)
+        if data is grpc.aio.EOF:
+            self._received_all.set()
+            return None
+        return decoded(self._request, data)
+
+    async def received_all(self, seconds: float) -> None:
+        """Wait until the client sends no more, but no longer than this; somebody has to be receiving meanwhile.
+
+        A call that ends before is reset on the wire, upon which a proxy may drop the last of what was sent.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._received_all.wait(), seconds)
 
     async def send(self, response: ResponseT) -> None:
         """Send a response; waits for a client that is slow to take it."""

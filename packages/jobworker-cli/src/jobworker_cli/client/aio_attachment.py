@@ -100,10 +100,11 @@ class Attachment:
         """
         try:
             while (response := await self._next()) is not None:
-                if response.input_closed:
-                    self._takes_input = False
                 if response.HasField("job"):
                     self.job = convert.job(response.job)
+                if response.input_closed or self.job.state.ended:
+                    self._takes_input = False
+                    await self._send_no_more()
                 if response.chunks:
                     batch = [convert.chunk(chunk) for chunk in response.chunks]
                     self._start.offset = batch[-1].end
@@ -123,27 +124,22 @@ class Attachment:
         """Whether it is known how much of its input the job got: none was sent since it was joined, or it is over."""
         return not self._has_sent or not self._takes_input
 
-    async def rejoin(self, *, once: bool = False) -> None:
+    async def rejoin(self) -> None:
         """Join the job again after OutputInterruptedError: the output goes on with the next byte.
-
-        The server is given the time of the client's ``reconnect`` to come back; ``once``: none.
 
         Raises:
             NoAnswerError: the server did not come back.
             JobNotFoundError: the job was deleted meanwhile.
         """
         while self._lost is not None:
-            if not once:
-                seconds = self._outage.pause(self._lost)
-                if seconds is None:
-                    raise await asyncio.to_thread(self._explain, self._lost) from None
-                await asyncio.sleep(seconds)
+            seconds = self._outage.pause(self._lost)
+            if seconds is None:
+                raise await asyncio.to_thread(self._explain, self._lost) from None
+            await asyncio.sleep(seconds)
             try:
                 await self._open()
             except grpc.RpcError as error:
                 self._lost = error
-                if once:
-                    raise await asyncio.to_thread(self._explain, error) from None
 
     async def close(self, *, at_once: bool = False) -> None:
         """Leave the job as it is, running and its input open.
@@ -199,6 +195,11 @@ class Attachment:
             if not self._was_left():
                 raise
             raise InputClosedError(f"job {self.job.id} was left") from None
+
+    async def _send_no_more(self) -> None:
+        """Half-close: the server ends the call when it knows that there will be no more."""
+        async with self._writing:  # what waits there is taken and dropped by the server, or fails
+            await self._call.done_writing()
 
     def _was_left(self) -> bool:
         """Whether it is the call that was cancelled, by ``close``, and not the task that waits for it."""

@@ -110,11 +110,11 @@ class Attachment:
         """
         try:
             while (response := self._next()) is not None:
-                if response.input_closed:
-                    self._takes_input = False
-                    self._requests.close()
                 if response.HasField("job"):
                     self.job = convert.job(response.job)
+                if response.input_closed or self.job.state.ended:
+                    self._takes_input = False
+                    self._requests.close()  # the server ends the call when it knows that there will be no more
                 if response.chunks:
                     batch = [convert.chunk(chunk) for chunk in response.chunks]
                     self._start.offset = batch[-1].end
@@ -134,28 +134,25 @@ class Attachment:
         """Whether it is known how much of its input the job got: none was sent since it was joined, or it is over."""
         return not self._has_sent or not self._takes_input
 
-    def rejoin(self, *, once: bool = False) -> None:
+    def rejoin(self) -> None:
         """Join the job again after OutputInterruptedError: the output goes on with the next byte.
 
-        The server is given the time of the client's ``reconnect`` to come back; ``once``: none. Of the input that was
-        sent last, some may be lost.
+        The server is given the time of the client's ``reconnect`` to come back. Of the input that was sent last, some
+        may be lost.
 
         Raises:
             NoAnswerError: it did not come back.
             JobNotFoundError: the job was deleted meanwhile.
         """
         while self._lost is not None:
-            if not once:
-                seconds = self._outage.pause(self._lost)
-                if seconds is None:
-                    raise self._explain(self._lost) from None
-                time.sleep(seconds)
+            seconds = self._outage.pause(self._lost)
+            if seconds is None:
+                raise self._explain(self._lost) from None
+            time.sleep(seconds)
             try:
                 self.job = self._open()
             except grpc.RpcError as error:
                 self._lost = error
-                if once:
-                    raise self._explain(error) from None
 
     def close(self, *, at_once: bool = False) -> None:
         """Leave the job as it is, running and its input open.

@@ -191,7 +191,7 @@ def attach_start(job_id: str, *, watch_only: bool, offset: int, tail: int | None
     """
     if not all(0 <= number < 1 << 64 for number in (offset, tail or 0)):
         raise InvalidRequestError("offset and tail: they must be from 0 to 2**64 - 1")
-    start = worker_service_pb2.AttachStart(job_id=job_id, input=not watch_only)
+    start = worker_service_pb2.AttachStart(job_id=job_id, input=not watch_only, half_closes=True)
     if tail is None:
         start.offset = offset
     else:

@@ -85,7 +85,7 @@ def from_rpc(error: grpc.RpcError) -> errors.ClientError:
 def is_no_answer(error: grpc.RpcError) -> bool:
     """Whether the call may be answered when it is repeated: there is no connection, or the server is just stopping.
 
-    Also where a proxy in between has cut it off, as HAProxy can do just before its end: not who called cancels it then.
+    Also where a proxy in between has cut it off: not who called cancels it then.
     """
     return _BY_CODE.get(code_of(error)) is errors.NoAnswerError
 

@@ -801,6 +801,7 @@ class AttachStart(_message.Message):
     INPUT_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     TAIL_LINES_FIELD_NUMBER: _builtins.int
+    HALF_CLOSES_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job's id."""
     input: _builtins.bool
@@ -811,6 +812,10 @@ class AttachStart(_message.Message):
     """Bytes from the start of the output, both streams together."""
     tail_lines: _builtins.int
     """Lines; 0: what comes from now on."""
+    half_closes: _builtins.bool
+    """This client half-closes the call when it was told that the job has ended, for which the server waits up to a minute
+    before it ends the call: else a proxy in between may drop the last messages. Not set: it waits for a second.
+    """
     def __init__(
         self,
         *,
@@ -818,10 +823,11 @@ class AttachStart(_message.Message):
         input: _builtins.bool = ...,
         offset: _builtins.int = ...,
         tail_lines: _builtins.int = ...,
+        half_closes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "output_from", b"output_from", "tail_lines", b"tail_lines"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "job_id", b"job_id", "offset", b"offset", "output_from", b"output_from", "tail_lines", b"tail_lines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["half_closes", b"half_closes", "input", b"input", "job_id", b"job_id", "offset", b"offset", "output_from", b"output_from", "tail_lines", b"tail_lines"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_output_from: _TypeAlias = _typing.Literal["offset", "tail_lines"]  # noqa: Y015
     _WhichOneofArgType_output_from: _TypeAlias = _typing.Literal["output_from", b"output_from"]  # noqa: Y015

@@ -18,6 +18,11 @@ from jobworker_server.policy import Operation
 _PART_OF_A_CALL = 0.1
 """How much of a call's work a piece of input is."""
 
+_HALF_CLOSE_SECONDS = 1.0
+"""How long a client may take to half-close after the last response."""
+_PROMISED_HALF_CLOSE_SECONDS = 60.0
+"""The same for one that has said that it will when it has read up to there, and may read slowly."""
+
 _Conversation = Conversation[AttachRequest, AttachResponse]
 
 
@@ -33,7 +38,7 @@ async def _attach(call: Call, conversation: _Conversation) -> None:
             await call.entry.begun()
         others = _hear_writer(call, attachment, conversation) if start.input else _hear_watcher(conversation)
         with suppress(_DetachedError):
-            await conversation.during(_send_output(call, attachment, conversation), *others)
+            await conversation.during(_send(call, start, attachment, conversation), *others)
 
 
 class _DetachedError(Exception):
@@ -60,13 +65,14 @@ def _part(call: Call, start: AttachStart) -> OutputOptions:
     return {**beginning, "batch_bytes": call.share.sendable_bytes}
 
 
-async def _send_output(call: Call, attachment: aio.Attachment, conversation: _Conversation) -> None:
-    """Send the output to its end, and then how the job ended."""
+async def _send(call: Call, start: AttachStart, attachment: aio.Attachment, conversation: _Conversation) -> None:
+    """Send the output to its end, and then how the job ended; done when the client has taken note of it."""
     async with aclosing(attachment.output_batches()) as batches:
         async for batch in batches:
             for chunks in convert.output_chunks(batch):
                 await conversation.send(AttachResponse(chunks=chunks))
     await conversation.send(AttachResponse(job=call.told(await attachment.job.status(usage=False))))
+    await conversation.received_all(_PROMISED_HALF_CLOSE_SECONDS if start.half_closes else _HALF_CLOSE_SECONDS)
 
 
 def _hear_writer(
