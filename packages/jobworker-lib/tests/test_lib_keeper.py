@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
+import signal
+import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from jobworker_lib import Bounds, Engine, State
+from jobworker_lib import Bounds, Engine, EngineError, State
 from jobworker_lib.job.directory import JobDirectory
+from jobworker_lib.store.version import FORMAT
 from lib_testing import (
     PATIENCE_SECONDS,
     SLEEPER,
@@ -51,12 +56,34 @@ with Engine(sys.argv[1]) as engine:
 _KEEPER_THAT_DIES = """
 import fcntl, os, sys
 from pathlib import Path
+from jobworker_lib.queue.client import LOCK
 from jobworker_lib.queue.keeper import Keeper
-lock = os.open(sys.argv[1] + "/keeper.lock", os.O_RDWR)
+lock = os.open(f"{sys.argv[1]}/{LOCK}", os.O_RDWR)
 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 Keeper._start = lambda self: os._exit(0 if self._taken else 1)
 Keeper(Path(sys.argv[1]), lock).serve()
 sys.exit("there was nothing to start")
+"""
+_OLDER_KEEPER = """
+import fcntl, os, sys
+from pathlib import Path
+from jobworker_lib.store import version
+version.FORMAT = 3
+from jobworker_lib.host import libc
+from jobworker_lib.launcher import Launcher
+from jobworker_lib.queue.keeper import Keeper
+launch = Launcher.launch
+def noted(self, directory, lock, **options):
+    Path(sys.argv[2]).touch()
+    launch(self, directory, lock, **options)
+Launcher.launch = noted
+lock = os.open(f"{sys.argv[1]}/keeper.lock", os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+os.pwrite(lock, b"1", 0)
+libc.set_process_name("jobworker-queue")
+keeper = Keeper(Path(sys.argv[1]), lock)
+print("keeps", flush=True)
+keeper.serve()
 """
 _DIES_BEFORE_ITS_JOB_IS_SHOWN = """
 import os, sys
@@ -375,3 +402,67 @@ def test_only_one_keeper_at_a_time(state_dir: Path) -> None:
             finish(starter)
         assert len(keepers(state_dir)) == 1
         assert json.loads((state_dir / "bounds.json").read_text())["running"] == 1
+
+
+@pytest.fixture
+def older_keeper(state_dir: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The keeper of a queue of an older version, which serves one job that waits behind another."""
+    with Engine(state_dir, bounds=ONE) as engine:
+        engine.start(SLEEPER)
+        engine.start(recorded(tmp_path / "ran", "queued before"))
+        wait_until(lambda: keepers(state_dir), "a keeper")
+    (keeper,) = keepers(state_dir)
+    kill(keeper)
+    (state_dir / "keeper.4.lock").unlink()
+    (state_dir / "version").write_text("3\n")
+    with program(_OLDER_KEEPER, state_dir, tmp_path / "started by the older one") as older:
+        assert next_line(older) == "keeps"
+        yield older
+
+
+def test_newer_engine_takes_the_queue_over_from_an_older_keeper(
+    state_dir: Path, tmp_path: Path, older_keeper: subprocess.Popen[str]
+) -> None:
+    """Which would ignore that a job is to gain no privileges."""
+    with Engine(state_dir) as engine:
+        assert older_keeper.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+        later = engine.start(["grep", "NoNewPrivs", "/proc/self/status"], new_privileges=False)
+        (first,) = engine.list(state="running")
+        first.stop()
+        assert later.wait(PATIENCE_SECONDS).exit_code == 0
+        assert [chunk.data for chunk in later.output()] == [b"NoNewPrivs:\t1\n"]
+    assert (tmp_path / "ran").read_text() == "queued before\n"
+    assert not (tmp_path / "started by the older one").exists()
+    assert not (state_dir / "keeper.lock").exists()
+
+
+def test_older_keeper_that_can_not_be_ended_gets_no_job(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on another host, or in another container: the lock is held, and no process is to be seen."""
+    monkeypatch.setattr("jobworker_lib.queue.older_keepers._SECONDS", 0.1)
+    with Engine(state_dir, bounds=ONE) as engine:
+        engine.start(SLEEPER)
+        with (state_dir / "keeper.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(EngineError, match="keeper of an older version"):
+                engine.start(["true"])
+            Engine(state_dir).close()
+        assert len(engine.list()) == 1
+        assert engine.start(["true"]).status().state is State.QUEUED
+
+
+def test_keeper_steps_down_for_a_newer_version(state_dir: Path) -> None:
+    with Engine(state_dir, bounds=ONE) as engine:
+        engine.start(SLEEPER)
+        waiting = engine.start(["true"])
+        wait_until(lambda: keepers(state_dir), "a keeper")
+        (state_dir / ".version.new").write_text(f"{FORMAT + 1}\n")
+        (state_dir / ".version.new").rename(state_dir / "version")
+        try:
+            wait_until(lambda: not keepers(state_dir), "the end of the keeper")
+            assert waiting.status().state is State.QUEUED
+            assert not keepers(state_dir)
+            assert (state_dir / f"keeper.{FORMAT}.lock").read_text() == "1"
+        finally:
+            (state_dir / "version").write_text(f"{FORMAT}\n")
+        assert waiting.status().state is State.QUEUED
+        wait_until(lambda: keepers(state_dir), "a keeper")

@@ -74,6 +74,7 @@ class Core:
         self._store = Store(state_dir)
         if bounds is not None:
             self._store.set_bounds(bounds)
+        self._store.keeper.take_over()
         if self._store.keeper.is_marked():
             self._store.keeper.tend()
         self._launcher = Launcher(self._store)

@@ -27,10 +27,15 @@ def boot_time_ns() -> int:
         return next(int(line.split()[1]) for line in file if line.startswith("btime ")) * 1_000_000_000
 
 
+def all_pids() -> Iterator[int]:
+    """All processes of this host, as far as this one sees them."""
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
 def descendants(*roots: int) -> list[int]:
     """The pids of all processes below ``roots``, parents before their children; zombies included."""
     children: dict[int, list[int]] = {}
-    for pid in _all_pids():
+    for pid in all_pids():
         with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
             # The name, in parentheses, may itself hold spaces and parentheses.
             parent = int(file.read().rpartition(b")")[2].split()[1])
@@ -54,7 +59,7 @@ def processes_with_environment(variable: str, value: str) -> list[tuple[int, dic
     """Pid and environment of all processes that were executed with this variable and that we may look at."""
     wanted = os.fsencode(f"{variable}={value}")
     found = []
-    for pid in _all_pids():
+    for pid in all_pids():
         with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
             entries = file.read().split(b"\0")
             if wanted in entries:
@@ -65,7 +70,3 @@ def processes_with_environment(variable: str, value: str) -> list[tuple[int, dic
 def _variable(entry: bytes) -> tuple[str, str]:
     name, _, value = os.fsdecode(entry).partition("=")
     return name, value
-
-
-def _all_pids() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdigit())

@@ -23,8 +23,10 @@ from jobworker_lib.job.status import State
 from jobworker_lib.launcher import Launcher
 from jobworker_lib.queue import admission, waiting_jobs
 from jobworker_lib.queue.alarm import Alarm
+from jobworker_lib.queue.older_keepers import PROCESS_NAME
 from jobworker_lib.store import index_rows
 from jobworker_lib.store.store import Store
+from jobworker_lib.store.version import is_newer
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,14 +49,14 @@ class _Turn(NamedTuple):
     was_busy: bool
     """Somebody else held the lock of a job whose turn it is; they will let go of it in a moment."""
     is_over: bool
-    """Nothing is queued, and the keeper's lock is free: another may be started at any moment."""
+    """Nothing is queued, or what is needs a newer keeper. The lock is free: another may be started at any moment."""
 
 
 class Keeper:
     """Serves one state directory until its queue is empty."""
 
     def __init__(self, state_dir: Path, lock: int) -> None:
-        """``lock`` holds the flock of ``keeper.lock``."""
+        """``lock`` holds the flock of the keeper's lock."""
         self._state_dir = state_dir
         self._lock = lock
         self._alarm = Alarm(state_dir)  # before anything is read, so that no change goes unseen
@@ -65,7 +67,7 @@ class Keeper:
         self._pause = _FIRST_PAUSE_SECONDS
 
     def serve(self) -> None:
-        """Return when nothing is queued any more, or the state directory was removed."""
+        """Return when nothing is queued any more, a newer version takes over, or the state directory was removed."""
         self._store.upkeep.look()  # what an earlier keeper had marked as being started waits again
         while True:
             self._alarm.clear()
@@ -102,6 +104,9 @@ class Keeper:
     def _next_turn(self, db: sqlite3.Connection) -> _Turn:
         """Mark the jobs whose turn it is as being started, and take their locks, or give up the keeper's."""
         self._let_go()  # of what an attempt at this transaction took that could not be committed
+        if is_newer(self._state_dir):
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            return _Turn([], None, was_busy=False, is_over=True)
         overdue = admission.overdue(db, time.time_ns())
         room = admission.Room(db, self._store.bounds.read())
         was_busy = False
@@ -192,7 +197,7 @@ def main() -> None:
     """Serve the state directory that is the last argument; the standard input holds the keeper's lock."""
     state_dir = Path(sys.argv[-1])
     lock = detach()
-    libc.set_process_name("jobworker-queue")
+    libc.set_process_name(PROCESS_NAME)
     keeper = Keeper(state_dir, lock)
     keeper.serve()
     keeper.close()

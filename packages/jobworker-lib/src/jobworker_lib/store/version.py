@@ -45,6 +45,13 @@ def check_version(state_dir: Path) -> None:
             os.rename(state_dir / _NEW_FILE, state_dir / _FILE)
 
 
+def is_newer(state_dir: Path) -> bool:
+    """Whether a newer version has taken the directory over since it was opened."""
+    with suppress(OSError, ValueError):
+        return int((state_dir / _FILE).read_text()) > FORMAT
+    return False
+
+
 def _write(path: Path, how: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how | os.O_CLOEXEC, _FILE_MODE)
     with open(descriptor, "w") as file:
