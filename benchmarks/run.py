@@ -7,6 +7,7 @@ import os
 import platform
 from datetime import UTC, datetime
 
+import command_line
 import compression
 import fence
 import latency
@@ -26,6 +27,7 @@ _BENCHMARKS = {
     "reading": reading.measure,
     "compression": compression.measure,
     "listing": listing.measure,
+    "command_line": command_line.measure,
 }
 
 

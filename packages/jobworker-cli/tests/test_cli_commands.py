@@ -48,6 +48,16 @@ def test_help_imports_neither_grpc_nor_rich() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_a_call_that_succeeds_imports_nothing_that_only_others_need(cli: Cli, server: ScriptedServer) -> None:
+    server.service.jobs = [job()]
+    told = cli("status", server.service.jobs[0].id, PYTHONPROFILEIMPORTTIME="1").stderr
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+    assert "grpc" in imported
+    of_others = {"pydantic", "rich", "textual", "yaml", "google.rpc", "grpc_status"}
+    of_others |= {f"jobworker_cli.{name}" for name in ("client.diagnosis", "config_file", "render", "table")}
+    assert not imported & of_others
+
+
 def test_version(cli: Cli) -> None:
     assert cli("--version").stdout.startswith("jobworker-cli 0.")
 

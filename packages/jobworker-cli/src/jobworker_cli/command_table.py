@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
@@ -14,8 +14,7 @@ from jobworker_cli.command_help import Command, help_text
 from jobworker_cli.plain_values import PlainValues
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A command."""
 
     place: str
@@ -23,7 +22,7 @@ class Entry:
     summary: str
     """The first sentence of its documentation."""
     aliases: tuple[str, ...] = ()
-    settings: Mapping[str, bool] = field(default_factory=dict)
+    settings: Mapping[str, bool] = MappingProxyType({})
     """Of click's context."""
 
     def build(self, name: str) -> Any:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from jobworker_cli import config_file
 from jobworker_cli.address import Address
 from jobworker_cli.errors import ConfigurationError
 from jobworker_cli.setting import Setting
@@ -20,8 +19,7 @@ DEFAULTS = {"server": "localhost:50051", "certs": "./certs", "name": "full", "ti
 _Layer = Mapping[str, Setting]
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """Where each value came from is kept for messages; the values themselves have been checked."""
 
     server: Setting
@@ -110,14 +108,13 @@ def _environment_layer(environ: Mapping[str, str]) -> _Layer:
 
 def _file_layer(given: list[_Layer], environ: Mapping[str, str]) -> _Layer:
     chosen, context = _find(given, "config"), _find(given, "context")
-    if chosen:
-        path = Path(chosen.value)
-        if not path.exists():
-            raise ConfigurationError(f"the configuration file {path} does not exist (from {chosen.source})")
-        return config_file.read(path, context)
-    path = default_file(environ)
+    path = Path(chosen.value) if chosen else default_file(environ)
     if path.exists():
+        from jobworker_cli import config_file  # not before: there need not be one
+
         return config_file.read(path, context)
+    if chosen:
+        raise ConfigurationError(f"the configuration file {path} does not exist (from {chosen.source})")
     if context:
         hint = f"--config FILE says where; the default is {path}"
         raise ConfigurationError(f"there is no configuration file for {context.source} to choose from", hint)

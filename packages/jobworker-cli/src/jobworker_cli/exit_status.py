@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
 from jobworker_cli import errors
-from jobworker_cli.models import Job, JobState
+
+if TYPE_CHECKING:
+    from jobworker_cli.models import Job
 
 FAILED = 1
 """Refused or failed."""
@@ -60,8 +63,8 @@ def of_job(job: Job) -> int:
         return job.exit_code
     if job.signal is not None:
         return 128 + job.signal
-    if job.state is JobState.STOPPED and job.started_at is None:
+    if job.state == "stopped" and job.started_at is None:
         return STOPPED_BEFORE_IT_BEGAN
-    if job.state is JobState.FAILED and not job.error.startswith(_NOT_STARTED_TEXTS):
+    if job.state == "failed" and not job.error.startswith(_NOT_STARTED_TEXTS):
         return NOT_FOUND if job.error.startswith(_NOT_FOUND_TEXT) else NOT_EXECUTABLE
     return JOBWORKER_FAILED

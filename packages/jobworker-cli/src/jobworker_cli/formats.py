@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from jobworker_cli.render import job_json, job_object, jobs_json
-
 if TYPE_CHECKING:
     from jobworker_cli.models import Job
 
@@ -29,6 +27,8 @@ class JsonFormat(StrEnum):
 
 def job_text(job: Job, form: OutputFormat) -> str:
     """One job."""
+    from jobworker_cli.render import job_json, job_object
+
     if form is OutputFormat.JSON:
         return job_json(job)
     if form is OutputFormat.YAML:
@@ -38,6 +38,8 @@ def job_text(job: Job, form: OutputFormat) -> str:
 
 def jobs_text(jobs: Sequence[Job], form: OutputFormat) -> str:
     """Many jobs; empty where there is nothing to write."""
+    from jobworker_cli.render import job_object, jobs_json
+
     match form:
         case OutputFormat.JSON:
             return jobs_json(jobs)

@@ -11,7 +11,6 @@ import typer
 
 from jobworker_cli import quantities
 from jobworker_cli.formats import JsonFormat, OutputFormat
-from jobworker_cli.local_terminal import local_size
 from jobworker_cli.models import OutputLimit, OutputLimitAction, RestartPolicy, TerminalSize
 
 T = TypeVar("T")
@@ -129,6 +128,8 @@ def positive(option: str, seconds: float | None) -> float | None:
 
 def terminal(variables: dict[str, str]) -> TerminalSize:
     """What --tty asks for: a terminal like that of the user, if there is one, whose type is added to the variables."""
+    from jobworker_cli.local_terminal import local_size
+
     size = local_size()
     if size is not None and "TERM" in os.environ:
         variables.setdefault("TERM", os.environ["TERM"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -20,6 +19,8 @@ def size(text: str) -> int:
     found = _SIZE.fullmatch(text)
     if not found:
         raise ValueError("expected a size, such as 64M or 1G")
+    from decimal import Decimal
+
     return int(Decimal(found[1]) * _FACTORS[found[2].upper()])
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from jobworker_cli.errors import InputClosedError, NoAnswerError, OutputInterruptedError
 from jobworker_cli.input_feed import InputFeed
+from jobworker_cli.job_output import write_output
 from jobworker_cli.local_terminal import RawTerminal, local_size
-from jobworker_cli.terminal import say, write_output
+from jobworker_cli.terminal import say
 
 if TYPE_CHECKING:
     from jobworker_cli.client.attachment import Attachment

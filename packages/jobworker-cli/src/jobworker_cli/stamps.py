@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable
 from datetime import datetime
 
+from jobworker_cli.job_output import say_gap, write_output
 from jobworker_cli.models import Chunk, Stream
-from jobworker_cli.terminal import say_gap, write, write_output
+from jobworker_cli.terminal import write
 
 _STDOUT = 1
 _STDERR = 2
@@ -16,7 +17,7 @@ _PLAIN = b"\x1b[0m"
 
 
 class MarkedOutput:
-    """Writes output as ``terminal.write_output`` does, each line with the time at which its first byte was captured."""
+    """Writes output as ``write_output`` does, each line with the time at which its first byte was captured."""
 
     def __init__(self, *, all_to_stdout: bool, timestamps: bool) -> None:
         self._all_to_stdout = all_to_stdout

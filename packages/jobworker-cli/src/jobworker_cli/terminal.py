@@ -7,11 +7,8 @@ import os
 import select
 import shutil
 import sys
-from collections.abc import Iterable
-from itertools import groupby
 
 from jobworker_cli.errors import AmbiguousIdError, ClientError
-from jobworker_cli.models import Chunk, Gap, Stream
 from jobworker_cli.text import command_line, escape
 
 _STDOUT = 1
@@ -71,32 +68,12 @@ def printable(text: str, otherwise: str) -> str:
     return text
 
 
-def write_output(chunks: Iterable[Chunk], *, all_to_stdout: bool = False) -> None:
-    """Write a job's output unchanged, its stdout to the standard output and its stderr to the standard error.
-
-    What is missing in it is told on the standard error.
-
-    Raises:
-        OutputClosedError: nobody reads it any more.
-    """
-    for (stream, gap), run in groupby(chunks, key=lambda chunk: (chunk.stream, chunk.gap)):
-        if gap:
-            say_gap(gap)
-        descriptor = _STDOUT if all_to_stdout or stream is Stream.STDOUT else _STDERR
-        write(descriptor, b"".join(chunk.data for chunk in run))
-
-
 def pause(seconds: float) -> None:
     """Wait, as long as anybody reads the standard output. OutputClosedError: nobody does any more."""
     poll = select.poll()
     poll.register(_STDOUT, 0)  # what is wrong with it is told in any case
     if poll.poll(seconds * 1000):
         raise OutputClosedError
-
-
-def say_gap(gap: Gap) -> None:
-    """Tell that output is missing."""
-    say(f"{gap.end - gap.begin} bytes from offset {gap.begin} on were dropped to keep the job's output limit")
 
 
 def write(descriptor: int, data: bytes) -> None:

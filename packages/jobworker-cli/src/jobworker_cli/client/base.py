@@ -11,7 +11,7 @@ import grpc
 
 from jobworker_cli import config
 from jobworker_cli.address import Address
-from jobworker_cli.client import diagnosis, rpc_errors
+from jobworker_cli.client import rpc_errors
 from jobworker_cli.client.outage import Outage
 from jobworker_cli.credentials import Credentials
 from jobworker_cli.errors import ClientError, ConfigurationError, CredentialsError, InvalidRequestError, NoAnswerError
@@ -135,5 +135,7 @@ class BaseClient:
         """What is wrong; may take seconds, to find out."""
         if not rpc_errors.is_transport_failure(error):
             return rpc_errors.from_rpc(error)
+        from jobworker_cli.client import diagnosis  # not before: calls seldom fail
+
         found = diagnosis.explain(self._address, self._credentials)
         return found or NoAnswerError(f"the connection to {self._address} was lost", "try again")

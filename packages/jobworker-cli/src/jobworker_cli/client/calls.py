@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from jobworker.v1 import worker_service_pb2 as api
 from jobworker_cli.client import convert
@@ -15,8 +14,7 @@ from jobworker_cli.models import Job, JobPage, JobState
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(NamedTuple, Generic[T]):
     """A call to be made."""
 
     rpc: str

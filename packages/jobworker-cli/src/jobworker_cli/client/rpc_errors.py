@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 import grpc
-from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # googleapis-common-protos has no types
-from grpc_status import rpc_status  # type: ignore[import-untyped]  # grpcio-status has no types
 
 from jobworker_cli import errors
-
-_DOMAIN = "jobworker"
 
 _BY_REASON: dict[str, type[errors.ClientError]] = {
     "JOB_NOT_RUNNING": errors.JobNotRunningError,
@@ -74,12 +69,12 @@ def from_rpc(error: grpc.RpcError) -> errors.ClientError:
     code = code_of(error)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return errors.ServerError("the server does not know this call", "is it an older version of jobworker-server?")
-    info, violations = _details(error)
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and not info.reason:  # It is gRPC that refuses, by the size.
+    reason, violations = _details(error)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and not reason:  # It is gRPC that refuses, by the size.
         return errors.RefusedError("the request is larger than the server takes", "pass large data in a file")
-    kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, errors.ServerError)
+    kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.ServerError)
     message = "; ".join(violations) or _call(error).details() or f"the server answered {code.name}"
-    return kind(message, _HINTS_BY_REASON.get(info.reason) or _HINTS.get(kind, ""))
+    return kind(message, _HINTS_BY_REASON.get(reason) or _HINTS.get(kind, ""))
 
 
 def is_no_answer(error: grpc.RpcError) -> bool:
@@ -92,19 +87,14 @@ def is_no_answer(error: grpc.RpcError) -> bool:
 
 def retry_seconds(error: grpc.RpcError) -> float | None:
     """After how long the server says that the call may be made again; None: it does not say that."""
-    info = error_details_pb2.RetryInfo()
-    try:
-        status = rpc_status.from_call(_call(error))
-        if status and any(detail.Unpack(info) for detail in status.details):
-            return max(0.0, float(info.retry_delay.ToTimedelta().total_seconds()))
-    except (ValueError, DecodeError, OverflowError):  # as below
-        pass
-    return None
+    from jobworker_cli.client import error_details  # not before: calls seldom fail
+
+    return error_details.retry_seconds(error)
 
 
 def is_transport_failure(error: grpc.RpcError) -> bool:
     """Whether it is gRPC that speaks of a connection, and not the server itself that says it is unavailable."""
-    return code_of(error) is grpc.StatusCode.UNAVAILABLE and not _details(error)[0].reason
+    return code_of(error) is grpc.StatusCode.UNAVAILABLE and not _details(error)[0]
 
 
 def _call(error: grpc.RpcError) -> grpc.Call:
@@ -112,17 +102,8 @@ def _call(error: grpc.RpcError) -> grpc.Call:
     return cast("grpc.Call", error)
 
 
-def _details(error: grpc.RpcError) -> tuple[error_details_pb2.ErrorInfo, list[str]]:
+def _details(error: grpc.RpcError) -> tuple[str, list[str]]:
     """The reason given, and field violations as text; both empty where the server gave none."""
-    info = error_details_pb2.ErrorInfo()
-    bad_request = error_details_pb2.BadRequest()
-    try:
-        status = rpc_status.from_call(_call(error))
-        for detail in status.details if status else ():
-            if not detail.Unpack(info):
-                detail.Unpack(bad_request)
-    except (ValueError, DecodeError):  # Details that contradict the status, or can't be read, say nothing.
-        return error_details_pb2.ErrorInfo(), []
-    if info.domain != _DOMAIN:
-        info.Clear()
-    return info, [f"{violation.field}: {violation.description}" for violation in bad_request.field_violations]
+    from jobworker_cli.client import error_details  # not before: calls seldom fail
+
+    return error_details.read(error)

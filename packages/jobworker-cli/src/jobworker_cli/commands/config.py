@@ -146,8 +146,7 @@ def view(context: typer.Context) -> None:
     jobworker-cli --context work config view
     """
     found = config.resolve(context.obj, os.environ)
-    known = ((role, getattr(found, role)) for role in found.__dataclass_fields__)
-    rows = [(role, setting) for role, setting in known if setting]
+    rows = [(role, setting) for role, setting in found._asdict().items() if setting]
     name_cells = max(len(role) for role, _ in rows)
     value_cells = max(len(setting.value) for _, setting in rows)
     for role, setting in rows:

@@ -11,11 +11,12 @@ from jobworker_cli import exit_status, options, session
 from jobworker_cli.commands.start import start_and_leave
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, OutputInterruptedError
+from jobworker_cli.job_output import write_output
 from jobworker_cli.models import JobState
 from jobworker_cli.start_options import start_job, takes_start_options
 from jobworker_cli.starting import StartOptions
 from jobworker_cli.stop_on_signal import StopOnSignal
-from jobworker_cli.terminal import OutputClosedError, OutputFailedError, report, say, write_output
+from jobworker_cli.terminal import OutputClosedError, OutputFailedError, report, say
 
 if TYPE_CHECKING:
     from jobworker_cli.client import Client
