@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Order:
     cgroup: str | None = None
     """The cgroup of version 2 to enter before."""
     user: int | None = None
+    parent: str | None = None
+    """The path of the cgroup that the engine is told to use."""
 
 
 def run_here(chosen: Iterable[Scenario], engine: Engine, machine: Machine) -> Told:
@@ -54,9 +56,9 @@ def run_here(chosen: Iterable[Scenario], engine: Engine, machine: Machine) -> To
     return told
 
 
-def run(order: Order) -> Told:
-    """Run scenarios as they are ordered."""
-    command = [sys.executable, "-m", "limits.runner", json.dumps(asdict(order))]
+def run(order: Order, through: Sequence[str] = ()) -> Told:
+    """Run scenarios as they are ordered, ``through`` a command that executes its arguments."""
+    command = [*through, sys.executable, "-m", "limits.runner", json.dumps(asdict(order))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -79,8 +81,8 @@ def main() -> None:
         Path("/sys/fs/cgroup", order.cgroup, "cgroup.procs").write_text("0")
     if order.user is not None:
         become(order.user)
-    machine = Machine(version=place.find().version, disk=order.disk, scratch=order.scratch)
-    with Engine(order.state_dir) as engine:
+    machine = Machine(version=place.find(order.parent).version, disk=order.disk, scratch=order.scratch)
+    with Engine(order.state_dir, cgroup=order.parent) as engine:
         print(json.dumps(run_here((scenarios.ALL[name] for name in order.scenarios), engine, machine)))
 
 

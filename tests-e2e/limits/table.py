@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
+from jobworker_lib.cgroup import hierarchies
 from jobworker_lib.doctor import examine_limits
 
 EXAMINED = "examined"
@@ -16,32 +18,53 @@ COLUMNS = (
     "version 2, delegated",
     "version 2, neither",
     "version 1, root",
-    "version 1, not root",
+    "version 1, delegated",
+    "version 1, neither",
 )
 USER = 65534
 _WITHOUT_ROOT = f"""
-import json, os
+import json, os, sys
 from limits.table import examined
-examined()  # imports what only root may be able to read
+parent = sys.argv[1] or None
+examined(parent)  # imports what only root may be able to read
 os.setgroups([])
 os.setresgid({USER}, {USER}, {USER})
 os.setresuid({USER}, {USER}, {USER})
-print(json.dumps(examined()))
+print(json.dumps(examined(parent)))
 """
 
 
-def examined() -> dict[str, bool]:
-    """Which limits can be enforced here and now."""
-    return {finding.name: finding.problem is None for finding in examine_limits()}
+def examined(parent: str | None = None) -> dict[str, bool]:
+    """Which limits can be enforced here and now, in cgroups below ``parent``."""
+    return {finding.name: finding.problem is None for finding in examine_limits(parent)}
 
 
-def examined_without_root(prelude: str = "") -> dict[str, bool]:
+def examined_without_root(prelude: str = "", parent: str | None = None) -> dict[str, bool]:
     """The same as a user without privileges."""
-    command = [sys.executable, "-c", prelude + _WITHOUT_ROOT]
+    command = [sys.executable, "-c", prelude + _WITHOUT_ROOT, parent or ""]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     found: dict[str, bool] = json.loads(done.stdout)
     return found
+
+
+@contextmanager
+def given_cgroups() -> Iterator[str]:
+    """Cgroups of this host that belong to that user, in each hierarchy: their path."""
+    found = hierarchies.read()
+    mounts = {hierarchy.mount for hierarchy in (found.unified, *found.controllers.values()) if hierarchy is not None}
+    name = f"jobworker-given-{os.getpid()}"
+    given = [os.path.join(mount, name) for mount in sorted(mounts)]
+    try:
+        for directory in given:
+            os.mkdir(directory)
+            for path in (directory, *(os.path.join(directory, file) for file in os.listdir(directory))):
+                os.chown(path, USER, USER)
+        yield f"/{name}"
+    finally:
+        for directory in given:
+            with suppress(FileNotFoundError):
+                os.rmdir(directory)
 
 
 def table(columns: Mapping[str, Mapping[str, bool]]) -> str:

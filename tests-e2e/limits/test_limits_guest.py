@@ -17,7 +17,7 @@ from limits.guest import boot
 from limits.guest.scenarios import run_scenarios
 from limits.guest_main import names
 from limits.runner import Told
-from limits.table import COLUMNS, EXAMINED, examined, examined_without_root, table
+from limits.table import COLUMNS, EXAMINED, examined, examined_without_root, given_cgroups, table
 
 SECONDS = 600.0
 
@@ -71,6 +71,8 @@ def _assert_well(name: str, told: Told) -> None:
 def test_the_table_of_the_documentation_is_what_was_found(told_by: Callable[[Literal[1, 2]], Told]) -> None:
     if place.find().version != 1:
         pytest.skip("the table has columns of version 1, and the cgroups of this host are of version 2")
-    here = dict(zip(COLUMNS[3:], (examined(), examined_without_root()), strict=True))
+    with given_cgroups() as parent:
+        delegated = examined_without_root(parent=parent)
+    here = dict(zip(COLUMNS[3:], (examined(), delegated, examined_without_root()), strict=True))
     found = table({**told_by(2)[EXAMINED], **here})
     assert found in (_ROOT / "docs" / "limits.md").read_text(), f"docs/limits.md is to have this table:\n\n{found}\n"

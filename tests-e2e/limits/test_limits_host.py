@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from jobworker_lib.cgroup import place
 from limits import disks, memory, processes, processors, scenarios
 from limits.runner import Order, run
 from limits.scenarios import EVERYWHERE
+from limits.table import USER, given_cgroups
 from limits.tools import MIB, Machine, Scenario
 
 LACKING = (
@@ -21,6 +23,15 @@ LACKING = (
     ("unified", processes.a_fork_bomb_and_a_memory_hog_leave_others_alone),
     ("unified freezer", processes.nothing_is_left_of_a_job_whose_shim_is_killed),
     ("unified freezer", processes.a_fork_bomb_and_a_memory_hog_leave_others_alone),
+)
+DELEGATED = (
+    processes.is_in_its_cgroup_before_it_is_executed,
+    memory.too_much_memory_is_told_as_such,
+    processes.forks_are_refused,
+    disks.reads_are_slowed_down,
+    processes.a_job_ends_at_its_timeout,
+    processes.usage_is_told_while_it_runs,
+    processes.nothing_is_left_of_a_job_whose_shim_is_killed,
 )
 
 
@@ -54,6 +65,21 @@ def test_on_a_host_that_lacks_something(hidden: str, scenario: Scenario, machine
     name = scenario.__name__
     order = Order(scenarios=(name,), state_dir=str(tmp_path / "state"), disk=machine.disk, hidden=tuple(hidden.split()))
     told = run(order)
+    assert not told[name]["failure"], told[name]["failure"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, and setpriv (util-linux)")
+@pytest.mark.parametrize("scenario", DELEGATED, ids=lambda scenario: scenario.__name__)
+def test_as_a_user_to_whom_cgroups_were_given(scenario: Scenario, machine: Machine, tmp_path: Path) -> None:
+    name, home = scenario.__name__, tmp_path / "home"
+    home.mkdir()
+    for path in (home, Path(machine.disk)):
+        os.chown(path, USER, USER)
+    with given_cgroups() as parent:
+        order = Order(scenarios=(name,), state_dir=str(home / "state"), disk=machine.disk, parent=parent)
+        # It may read what only root can, for Python may be there.
+        through = f"setpriv --reuid={USER} --regid={USER} --clear-groups --inh-caps=-all,+dac_read_search"
+        told = run(order, [*through.split(), "--ambient-caps=-all,+dac_read_search", "env", f"HOME={home}"])
     assert not told[name]["failure"], told[name]["failure"]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jobworker_lib import Engine, IoLimit, LimitNotEnforceableError, Limits
-from jobworker_lib.cgroup import clone, making
+from jobworker_lib.cgroup import clone, making, place
 from jobworker_lib.cgroup.hierarchies import Hierarchies, Hierarchy, parse
 from jobworker_lib.cgroup.v1 import GroupV1
 from jobworker_lib.cgroup.v2 import GroupV2, quota_of
@@ -70,7 +71,8 @@ def test_what_needs_a_cgroup_is_refused_where_there_is_none(state_dir: Path, lim
         with pytest.raises(LimitNotEnforceableError) as caught:
             engine.start(["true"], limits=limits)
         assert caught.value.limit == limit
-        assert "/no/such/cgroup" in str(caught.value) or "is missing" in str(caught.value)
+        told = str(caught.value)
+        assert "/no/such/cgroup" in told or "is missing" in told or "cgroups of version 1" in told
         assert len(engine.list()) == 0  # no job was made for it
         assert engine.run(["true"]).exit_code == 0
 
@@ -78,26 +80,78 @@ def test_what_needs_a_cgroup_is_refused_where_there_is_none(state_dir: Path, lim
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_without_root_it_says_what_would_help() -> None:
     script = """
-import os
-from jobworker_lib import LimitNotEnforceableError, Limits
+import os, sys
+from jobworker_lib import IoLimit, LimitNotEnforceableError, Limits
 from jobworker_lib.cgroup.checking import require_enforceable
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)
-for limits in (Limits(memory_bytes=1 << 20), Limits(nice=-5), Limits(open_files=1 << 40)):
+disk = IoLimit(device=sys.argv[1], write_bytes_per_second=1)
+for limits in (
+    Limits(memory_bytes=1 << 20), Limits(nice=-5), Limits(open_files=1 << 40),
+    Limits(memory_high_bytes=1 << 20), Limits(io=(disk,)),
+):
     try:
         require_enforceable(limits, "/")
     except LimitNotEnforceableError as error:
         print(error)
 """
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    memory, nice, open_files = told.stdout.splitlines()
+    told = subprocess.run([sys.executable, "-c", script, "/"], check=True, capture_output=True, text=True)
+    memory, nice, open_files, *beyond_version_1 = told.stdout.splitlines()
     assert memory.startswith("the limit memory_bytes can't be enforced here: the cgroup")
     assert "/sys/fs/cgroup" in memory
     assert "65534" in memory
     assert "cgroup=PATH" in memory
     assert "run the engine as root, or set LimitNICE=" in nice
     assert "the most that user 65534 may have is" in open_files
+    for message in beyond_version_1:
+        assert ("run the engine as root" in message) == (place.find().version == 2), "that would not help"
+
+
+def test_a_controller_that_is_in_version_1_while_others_are_in_version_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobs").mkdir()
+    for path in (tmp_path, tmp_path / "jobs"):
+        (path / "cgroup.controllers").write_text("cpu pids")
+        (path / "cgroup.subtree_control").write_text("cpu pids")
+        (path / "cgroup.procs").touch()
+    memory = Hierarchy("/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory")
+    unified = Hierarchy(str(tmp_path), str(tmp_path))
+    monkeypatch.setattr("jobworker_lib.cgroup.hierarchies.read", lambda: Hierarchies(unified, {"memory": memory}))
+    here = place.find("/jobs")
+    assert here.parents == {"cpu": str(tmp_path / "jobs"), "pids": str(tmp_path / "jobs")}
+    assert "mounted at /sys/fs/cgroup/memory in version 1" in here.problems["memory"]
+    assert f"is missing in {tmp_path}" in here.problems["io"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_needs_the_nearest_common_cgroup_too() -> None:
+    """Of version 2: the kernel asks for it when a process is moved."""
+    script = """
+import os, sys
+from jobworker_lib.cgroup import delegation
+from jobworker_lib.cgroup.hierarchies import Hierarchy
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+for own in ("engine", "jobs/jobworker-engine"):
+    print(*delegation.find(Hierarchy(sys.argv[1], f"{sys.argv[1]}/{own}"), "/jobs"))
+"""
+    with tempfile.TemporaryDirectory(dir="/tmp") as mount:
+        Path(mount).chmod(0o755)
+        for path in (Path(mount), *(Path(mount, name) for name in ("engine", "jobs", "jobs/jobworker-engine"))):
+            path.mkdir(exist_ok=True)
+            for file in (path / "cgroup.procs", path / "cgroup.subtree_control"):
+                file.touch()
+        for path in Path(mount).rglob("*"):
+            if path.parent != Path(mount) or path.is_dir():  # all but the top
+                os.chown(path, 65534, 65534)
+        told = subprocess.run([sys.executable, "-c", script, mount], check=True, capture_output=True, text=True)
+    beside, within = told.stdout.splitlines()
+    assert f"wants {mount}/cgroup.procs to be writable" in beside
+    assert f"{mount}/jobs/jobworker-engine" in beside
+    assert within.strip() == f"{mount}/jobs"
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ def require_enforceable(limits: Limits, cwd: str, parent: str | None = None) -> 
     if not needed:
         return
     here = place.find(parent)
+    if here.version == 1:
+        _require_not_beyond_version_1(limits)  # first: what helps against the other problems does not help here
     for limit, name in needed.items():
         controller = name_in(here, name)
         if controller not in here.parents:
@@ -47,8 +49,6 @@ def require_enforceable(limits: Limits, cwd: str, parent: str | None = None) -> 
     _require_swap(limits, here)
     for io in limits.io:
         devices.resolve(io.device, cwd)
-    if here.version == 1:
-        _require_version_1(limits)
 
 
 def controllers(limits: Limits) -> dict[str, str]:
@@ -61,15 +61,10 @@ def name_in(here: Place, controller: str) -> str:
     return "blkio" if here.version == 1 and controller == "io" else controller
 
 
-def _require_version_1(limits: Limits) -> None:
+def _require_not_beyond_version_1(limits: Limits) -> None:
     if limits.memory_high_bytes is not None:
         raise LimitNotEnforceableError(
             "memory_high_bytes", "cgroups of version 1, which this host has, know no such bound; give memory_bytes"
-        )
-    if limits.swap_bytes is not None and limits.memory_bytes is None:
-        raise LimitNotEnforceableError(
-            "swap_bytes",
-            "cgroups of version 1, which this host has, bound memory and swap together; give memory_bytes as well",
         )
     for io in limits.io:
         if io.write_bytes_per_second is not None or io.write_operations_per_second is not None:
@@ -85,6 +80,11 @@ def _require_swap(limits: Limits, here: Place) -> None:
     """Refuse a limit of memory that swap would get around."""
     if limits.memory_bytes is None and limits.swap_bytes is None:
         return
+    if here.version == 1 and limits.memory_bytes is None:
+        raise LimitNotEnforceableError(
+            "swap_bytes",
+            "cgroups of version 1, which this host has, bound memory and swap together; give memory_bytes as well",
+        )
     file = "memory.memsw.limit_in_bytes" if here.version == 1 else "memory.swap.max"
     parent = here.parents["memory"]
     if os.path.exists(os.path.join(parent, file)) or (here.version == 2 and _is_root(parent)):

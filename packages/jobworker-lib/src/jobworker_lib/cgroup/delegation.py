@@ -21,7 +21,7 @@ _CONTROL = "cgroup.subtree_control"
 _ATTEMPTS = 100
 _ADVICE = (
     "start the engine in a delegated cgroup (systemd: Delegate=yes in its unit, or"
-    " systemd-run --user --scope -p Delegate=yes COMMAND), or name one (cgroup=PATH)"
+    " systemd-run --user --scope -p Delegate=yes COMMAND), or name one (cgroup=PATH, or --cgroup PATH of the server)"
 )
 
 
@@ -37,6 +37,8 @@ def find(unified: Hierarchy, parent: str | None) -> tuple[str | None, str]:
                 None,
                 f"there is no cgroup {directory}; make it, and give it to the user of the engine (mkdir, chown)",
             )
+        if _is_writable(directory) and (problem := entry_problem(unified, directory)) is not None:
+            return None, problem
         return _if_writable(directory)
     if unified.own is None:
         return None, f"the cgroup of this process is not below {unified.mount}; {_ADVICE}"
@@ -48,6 +50,24 @@ def find(unified: Hierarchy, parent: str | None) -> tuple[str | None, str]:
     if os.path.basename(unified.own) == ENGINE_LEAF:
         return _if_writable(os.path.dirname(unified.own))
     return _if_writable(unified.own)
+
+
+def entry_problem(unified: Hierarchy, directory: str) -> str | None:
+    """Why a job can't get from this process's cgroup into one below a directory of version 2; None: it can.
+
+    That takes more than what cgroups of version 1 ask for: who moves a process must be allowed to write to
+    ``cgroup.procs`` of the nearest cgroup that both are in.
+    """
+    if unified.own is None:
+        return None
+    above = os.path.commonpath((unified.own, directory))
+    if os.access(os.path.join(above, "cgroup.procs"), os.W_OK):
+        return None
+    return (
+        f"user {os.geteuid()} can't move processes from {unified.own}, where the engine is, to {directory}: the kernel"
+        f" wants {above}/cgroup.procs to be writable for that, too; have root start the engine in a cgroup of its own"
+        f" there, such as {directory}/{ENGINE_LEAF}"
+    )
 
 
 def warning(unified: Hierarchy) -> str | None:

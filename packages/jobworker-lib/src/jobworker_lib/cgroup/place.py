@@ -32,7 +32,7 @@ def find(parent: str | None = None) -> Place:
     """
     found = hierarchies.read()
     if found.unified is not None and _has_controllers(found.unified):
-        return _in_version_2(found.unified, parent)
+        return _in_version_2(found, found.unified, parent)
     return _in_version_1(found, parent)
 
 
@@ -41,11 +41,17 @@ def _has_controllers(unified: Hierarchy) -> bool:
         return bool(set(file.read().split()) & set(V2_CONTROLLERS))
 
 
-def _in_version_2(unified: Hierarchy, parent: str | None) -> Place:
+def _in_version_2(found: Hierarchies, unified: Hierarchy, parent: str | None) -> Place:
     directory, problem = delegation.find(unified, parent)
     if directory is None:
         return Place(2, {}, dict.fromkeys(V2_CONTROLLERS, problem))
     problems = delegation.enable(unified.mount, directory, V2_CONTROLLERS)
+    for name in problems:
+        if (other := found.controllers.get("blkio" if name == "io" else name)) is not None:
+            problems[name] = (
+                f"the cgroup controller {name} is mounted at {other.mount} in version 1, and others at {unified.mount}"
+                " in version 2, where a job's must be all; boot the host with cgroup_no_v1=all"
+            )
     parents = {name: directory for name in V2_CONTROLLERS if name not in problems}
     return Place(2, parents, problems)
 
@@ -67,9 +73,13 @@ def _in_version_1(found: Hierarchies, parent: str | None) -> Place:
             place.parents[name] = directory
     if found.unified is not None:
         directory = _v1_parent(found.unified, parent)
-        if directory is not None and os.access(directory, os.W_OK):
+        if directory is not None and _is_usable(found.unified, directory):
             place.parents[UNIFIED] = directory
     return place
+
+
+def _is_usable(unified: Hierarchy, directory: str) -> bool:
+    return os.access(directory, os.W_OK) and delegation.entry_problem(unified, directory) is None
 
 
 def _v1_parent(hierarchy: Hierarchy, parent: str | None) -> str | None:
@@ -81,7 +91,7 @@ def _v1_problem(name: str, hierarchy: Hierarchy, directory: str | None) -> str |
     if directory is None:
         return (
             f"the cgroup of this process is not below {hierarchy.mount}, where the controller {name} is mounted;"
-            " give the engine a cgroup of its own (cgroup=PATH)"
+            " give the engine a cgroup of its own (cgroup=PATH, or --cgroup PATH of the server)"
         )
     if not os.path.isdir(directory):
         return f"there is no cgroup {directory}; make it, and give it to the user of the engine (mkdir, chown)"
@@ -89,6 +99,6 @@ def _v1_problem(name: str, hierarchy: Hierarchy, directory: str | None) -> str |
         return (
             f"the cgroup controller {name} is mounted at {hierarchy.mount} (version 1), but no cgroup can be made in"
             f" {directory} as user {os.geteuid()}; run the engine as root, or make a cgroup for it, give it to that"
-            " user (mkdir, chown -R) and name it (cgroup=PATH)"
+            " user (mkdir, chown -R) and name it (cgroup=PATH, or --cgroup PATH of the server)"
         )
     return None

@@ -89,6 +89,12 @@ def raise_start_error(job_id: str, record: ExitRecord) -> None:
 
 
 def _explain_step(step: str, number: int) -> tuple[str, str]:
+    if step == CGROUP_STEP:
+        problem = (
+            f"the job can't enter the cgroup that was made for it: {os.strerror(number)}; a cgroup that is named for"
+            " the engine (cgroup=PATH) must be one above its own, or its user's to move processes to"
+        )
+        return step, str(LimitNotEnforceableError("cgroup", problem))
     if step.startswith(LIMIT_STEP):
         return step, str(LimitNotEnforceableError(step.removeprefix(LIMIT_STEP), os.strerror(number)))
     return f"{_ISOLATION_STEP}{step}", str(IsolationError(step, fixes.explain(step, number)))
