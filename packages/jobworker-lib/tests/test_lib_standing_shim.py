@@ -1,4 +1,4 @@
-"""A shim that stands still, stopped or hanging on a filesystem, holds up who asks it for something, and nobody else."""
+"""A shim or fork server that stands still, stopped or hanging on a filesystem, holds up nobody else."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from jobworker_lib import Engine, JobNotRunningError, State, aio
-from lib_testing import SLEEPER, process_state, shim_of, wait_until
+from jobworker_lib import Bounds, Engine, JobNotRunningError, State, aio
+from lib_testing import PATIENCE_SECONDS, SLEEPER, fork_servers, process_state, shim_of, wait_until
 
 MORE_THAN_A_SOCKET_HOLDS = 2 * int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text()) + 2
 
@@ -22,13 +23,18 @@ MORE_THAN_A_SOCKET_HOLDS = 2 * int(Path("/proc/sys/net/unix/max_dgram_qlen").rea
 def standing_still(engine: Engine, job_id: str) -> Iterator[None]:
     started = engine._core.directory(job_id).read_started()
     assert started is not None
-    shim = shim_of(job_id, started.pid)
-    os.kill(shim, signal.SIGSTOP)
+    with stopped(shim_of(job_id, started.pid)):
+        yield
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: process_state(shim) == "T")
+        wait_until(lambda: process_state(pid) == "T")
         yield
     finally:
-        os.kill(shim, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_stop_waits_for_it_and_all_else_goes_on(engine: Engine) -> None:
@@ -88,3 +94,34 @@ def test_is_asked_more_than_its_socket_holds(engine: Engine, state_dir: Path) ->
         wait_until(lambda: asked, "all requests")
     asking.join()
     assert job.status().state is State.RUNNING
+
+
+def test_queue_goes_on_beside_a_launch_that_hangs(state_dir: Path) -> None:
+    """A pipe in the place of what the shim is to write stands in for a filesystem that does not answer."""
+    with Engine(state_dir, bounds=Bounds(running=2)) as engine:
+        running = [engine.start(SLEEPER) for _ in range(2)]
+        hanging, *others = [engine.start(["true"]) for _ in range(4)]
+        pipe = state_dir / "jobs" / hanging.id / ".started.json.new"
+        os.mkfifo(pipe)
+        for job in running:
+            job.stop()
+        for job in others:
+            assert job.wait(PATIENCE_SECONDS).exit_code == 0
+        assert not hanging.status().state.ended
+        with pipe.open("rb"):
+            assert hanging.wait(PATIENCE_SECONDS).state is State.FAILED
+
+
+def test_fork_server_that_stands_still_is_replaced(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it was asked for before is done when it goes on."""
+    monkeypatch.setattr("jobworker_lib.launcher._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("jobworker_lib.forkserver.client._PATIENCE_SECONDS", 1.0)
+    with Engine(state_dir) as engine, ThreadPoolExecutor() as pool:
+        engine.run(["true"])
+        (fork_server,) = fork_servers(state_dir)
+        with stopped(fork_server):
+            hanging = pool.submit(engine.run, ["echo", "late"])
+            wait_until(lambda: len(fork_servers(state_dir)) > 1, "another fork server")
+            assert engine.run(["echo", "soon"]).stdout == b"soon\n"
+            assert not hanging.done()
+        assert hanging.result(PATIENCE_SECONDS).stdout == b"late\n"

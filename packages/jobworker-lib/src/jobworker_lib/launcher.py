@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jobworker_lib.store.store import Store
 
 _ATTEMPTS = 3
+_PATIENCE_SECONDS = 5.0
+"""What takes longer may be a fork server's fault."""
 
 
 class Launcher:
@@ -74,7 +76,17 @@ class Launcher:
             with ours:
                 with theirs:
                     self._forkserver.send([theirs.fileno(), lock, handle], new_privileges=new_privileges)
-                received = receive(ours, 0)
+                return self._answer(ours)
         finally:
             os.close(handle)
-        return received[0] if received else None
+
+    def _answer(self, reply: socket.socket) -> dict[str, object] | None:
+        """A shim's answer, however long it takes: its job's working directory may be on a filesystem that hangs."""
+        reply.settimeout(_PATIENCE_SECONDS)
+        while True:
+            try:
+                received = receive(reply, 0)
+            except TimeoutError:
+                self._forkserver.replace_if_it_hangs()
+            else:
+                return received[0] if received else None

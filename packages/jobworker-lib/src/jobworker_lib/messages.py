@@ -12,6 +12,9 @@ from jobworker_lib.job.directory import CONTROL_SOCKET, JobDirectory
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+PROBE = "are you there"
+"""The key of a message that asks a fork server for an answer, and for nothing else."""
+
 _LONGEST = 64 << 10
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jobworker_lib.errors import EngineError
 from jobworker_lib.host.detached import LOG, spawn
 from jobworker_lib.job.directory import FILE_MODE
-from jobworker_lib.messages import bind_in, connect_in, send
+from jobworker_lib.messages import PROBE, bind_in, connect_in, receive, send
 from jobworker_lib.store.version import FORMAT
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _SOCKET = f"forkserver.{FORMAT}.sock"
 _LOCK = "forkserver.lock"
 _ATTEMPTS = 3
 """A fork server may be killed, or exit with its last engine, just before it is asked."""
+_PATIENCE_SECONDS = 5.0
+"""A fork server that takes longer to take a request, or to answer, hangs: somebody has stopped it, for example."""
 
 
 class ForkServerClient:
@@ -48,11 +50,22 @@ class ForkServerClient:
                     continue
                 try:
                     send(connection, {"new_privileges": new_privileges}, descriptors)
+                except TimeoutError:
+                    self._replace()
                 except ConnectionError:
                     self._disconnect()
                 else:
                     return
         raise EngineError(f"the fork server does not answer; {self._state_dir / LOG} may say why")
+
+    def replace_if_it_hangs(self) -> None:
+        """For who waits for a start: see to it that the next ones are not in vain.
+
+        A fork server that hangs keeps the requests that it has, and goes on with them if ever it goes on.
+        """
+        with self._lock, suppress(EngineError, OSError):
+            if self._connection is not None and not _answers(self._connection):
+                self._replace()
 
     def close(self) -> None:
         """Let go of the fork server."""
@@ -69,11 +82,16 @@ class ForkServerClient:
             self._connection = self._connect() or self._launch()
         return self._connection
 
+    def _replace(self) -> None:
+        self._disconnect()
+        self._connection = self._launch()
+
     def _connect(self) -> socket.socket | None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.settimeout(_PATIENCE_SECONDS)
         try:
             connect_in(sock, self._state_dir, _SOCKET)
-        except (FileNotFoundError, ConnectionError):
+        except (FileNotFoundError, ConnectionError, BlockingIOError):  # the last: it takes no more connections
             sock.close()
             return None
         return sock
@@ -84,6 +102,9 @@ class ForkServerClient:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             sock = self._connect()
+            if sock is not None and not _answers(sock):
+                sock.close()
+                sock = None
             if sock is None:
                 self._spawn()
                 sock = self._connect()
@@ -101,3 +122,11 @@ class ForkServerClient:
                 spawn("jobworker_lib.forkserver.server", self._state_dir, stdin=listener.fileno())
         except OSError as error:
             raise EngineError(f"the fork server can't be started: {error.strerror or error}") from error
+
+
+def _answers(connection: socket.socket) -> bool:
+    try:
+        send(connection, {PROBE: True}, [])
+        return receive(connection, 0) is not None
+    except (TimeoutError, ConnectionError):
+        return False

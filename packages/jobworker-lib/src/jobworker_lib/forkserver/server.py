@@ -81,6 +81,10 @@ class ForkServer:
             self._poller.unregister(descriptor)
             self._engines.pop(descriptor).close()
             return
+        if messages.PROBE in request[0]:
+            with suppress(OSError):
+                messages.send(self._engines[descriptor], {}, [])
+            return
         try:
             self._hand_on(*request)
         finally:

@@ -23,6 +23,7 @@ from jobworker_lib.job.status import State
 from jobworker_lib.launcher import Launcher
 from jobworker_lib.queue import admission, waiting_jobs
 from jobworker_lib.queue.alarm import Alarm
+from jobworker_lib.queue.launches import Launches
 from jobworker_lib.queue.older_keepers import PROCESS_NAME
 from jobworker_lib.store import index_rows
 from jobworker_lib.store.store import Store
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from jobworker_lib.job.directory import JobDirectory
 
 _MOST_AT_ONCE = 16
-"""Jobs that are marked as being started in one transaction; they wait for each other."""
+"""Jobs that are marked as being started in one transaction; they wait for each other, as long as none hangs."""
 _RECHECK_SECONDS = 2.0
 _BUSY_SECONDS = 0.02
 _FIRST_PAUSE_SECONDS = 0.5
@@ -62,6 +63,7 @@ class Keeper:
         self._alarm = Alarm(state_dir)  # before anything is read, so that no change goes unseen
         self._store = Store(state_dir)
         self._launcher = Launcher(self._store)
+        self._launches = Launches(self._launch)
         self._taken: list[tuple[JobDirectory, int]] = []
         """The jobs whose turn it is, with their locks."""
         self._pause = _FIRST_PAUSE_SECONDS
@@ -90,6 +92,7 @@ class Keeper:
 
     def _take_turn(self) -> bool:
         """Start or fail whom it is time for, or wait; True when there is nobody left."""
+        self._mind_failures()  # of launches that nobody waited for any more
         turn = self._store.index.transact(self._next_turn)
         if turn.is_over:
             return True
@@ -109,9 +112,9 @@ class Keeper:
             return _Turn([], None, was_busy=False, is_over=True)
         overdue = admission.overdue(db, time.time_ns())
         room = admission.Room(db, self._store.bounds.read())
-        was_busy = False
+        was_busy, most = False, min(_MOST_AT_ONCE, self._launches.room)
         for job_id, owner in admission.in_turn(db, room):
-            if len(self._taken) == _MOST_AT_ONCE:
+            if len(self._taken) == most:
                 break
             if job_id in overdue:
                 continue
@@ -121,7 +124,7 @@ class Keeper:
                 was_busy = True
         for directory, _ in self._taken:
             index_rows.set_state(db, directory.name, State.STARTING)
-        is_over = not self._taken and admission.count_queued(db) == 0
+        is_over = not self._taken and admission.count_queued(db) == 0 and self._launches.are_over
         if is_over:  # an engine that queues a job after this transaction finds the lock free
             os.ftruncate(self._lock, 0)
             fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -144,13 +147,19 @@ class Keeper:
     def _start(self) -> None:
         """Hand the jobs to shims. Where none can be had, they keep their places, and all have a rest."""
         while self._taken:
-            directory, lock = self._taken.pop(0)
-            try:
-                self._launcher.launch(directory, lock, new_privileges=_new_privileges(directory), queued=True)
-            except JobworkerError as error:
-                _complain(f"job {directory.name}: {error}")
-                self._put_back([directory, *(other for other, _ in self._taken)])
-                self._rest()
+            if not self._launches.begin(*self._taken.pop(0)):
+                self._mind_failures()
+
+    def _mind_failures(self) -> None:
+        failed = self._launches.take_failed()
+        for directory, error in failed:
+            _complain(f"job {directory.name}: {error}")
+        if failed:
+            self._put_back([*(directory for directory, _ in failed), *(other for other, _ in self._taken)])
+            self._rest()
+
+    def _launch(self, directory: JobDirectory, lock: int) -> None:
+        self._launcher.launch(directory, lock, new_privileges=_new_privileges(directory), queued=True)
 
     def _rest(self) -> None:
         time.sleep(self._pause)
