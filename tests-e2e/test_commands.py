@@ -55,6 +55,31 @@ def test_a_full_disk_is_told_in_a_line(tmp_path: Path, command: str, arguments: 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["cli", "pki"])
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "--help"], ["--version"]])
+def test_whoever_reads_the_output_may_have_gone(command: str, arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", f"jobworker_{command}", *arguments],
+            stdout=nobody, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_SECONDS, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"), [("cli", ["--help"]), ("cli", ["--version"]), ("pki", ["--help"]), ("pki", ["list"])]
+)
+def test_a_standard_output_that_is_closed_is_no_success(tmp_path: Path, command: str, arguments: list[str]) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", f"jobworker_{command}", *arguments],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.endswith("can't be written: Bad file descriptor\n") or "written to: Bad file" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["cli", "pki", "server"])
 def test_ctrl_c_while_a_command_is_loaded(command: str) -> None:
     done = interrupted(command, "typer")

@@ -37,6 +37,11 @@ def test_stop_by_label_asks(sit: Sitting, cli: Cli, batch: str) -> None:
     assert {cli("status", job).out for job in jobs} == {"running"}
     terminal = sit("stop", "--label", batch)
     terminal.sees("[y/N]:")
+    terminal.type("C-c")
+    terminal.ends(130)
+    assert {cli("status", job).out for job in jobs} == {"running"}
+    terminal = sit("stop", "--label", batch)
+    terminal.sees("[y/N]:")
     terminal.type("y", "Enter")
     terminal.ends(0)
     assert {cli("status", job).out for job in jobs} == {"stopped (signal: 15)"}

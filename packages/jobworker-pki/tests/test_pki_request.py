@@ -110,6 +110,10 @@ def test_who_approves_is_asked_on_a_terminal(user: Path, ca: Path) -> None:
     status, seen = pki_on_terminal("approve", request, cwd=ca, answers={"Approve?": "n"})
     assert (status, contents(ca / "certs")) == (1, before), seen
     assert "e-mail       ann@example.org" in seen
+    for key, left_with in (("\x03", 130), ("\x04", 1)):  # Ctrl-C, Ctrl-D
+        status, seen = pki_on_terminal("approve", request, cwd=ca, answers={"Approve?": key})
+        assert (status, contents(ca / "certs")) == (left_with, before), seen
+        assert "Aborted" not in seen
     status, seen = pki_on_terminal("approve", request, cwd=ca, answers={"Approve?": "y"})
     assert status == 0, seen
     verify(ca / "certs", "ann", "sslclient")

@@ -113,6 +113,10 @@ def main() -> None:
         sys.exit(exit_status.FAILED)
     except (OutputClosedError, BrokenPipeError):
         sys.exit(exit_status.OUTPUT_CLOSED)
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # of the help, for which typer would leave with 1
+            sys.exit(exit_status.OUTPUT_CLOSED)
+        raise
     except OSError as error:
         if error.errno not in _OUTPUT_FAILURES:
             raise

@@ -91,6 +91,16 @@ def _confirm(jobs: Sequence[Job], verb: str) -> None:
     if len(jobs) > _SHOWN:
         say(f"  and {len(jobs) - _SHOWN} more")
     noun = "this job" if len(jobs) == 1 else f"these {len(jobs)} jobs"
-    if not typer.confirm(f"{verb} {noun}?", err=True):
+    if not _agrees(f"{verb} {noun}?"):
         say("nothing was done")
         raise typer.Exit(exit_status.FAILED)
+
+
+def _agrees(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort as abort:
+        say("")  # the cursor stands behind the question
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        return False  # Ctrl-D

@@ -33,6 +33,8 @@ def hold_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, mode)  # The lowest free number, which is this one.
+    if sys.stdout is None:  # Python's name for one that is closed, to which typer writes help without an error
+        sys.stdout = open(_STDOUT, "w", closefd=False)  # noqa: SIM115  for as long as the process lives
 
 
 def screen_size() -> os.terminal_size:

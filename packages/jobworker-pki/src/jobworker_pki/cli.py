@@ -1,7 +1,7 @@
 """The command ``jobworker-pki``.
 
 What was written goes to standard output, notes and hints to standard error.
-Exit statuses: 0 done, 1 refused or failed, 2 wrong usage.
+Exit statuses: 0 done, 1 refused or failed, 2 wrong usage, 130 ended by Ctrl-C, 141 whoever read the output has gone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 import warnings
 from typing import Annotated
@@ -64,6 +65,7 @@ for command in (
 
 def main() -> None:
     """Run the command and exit with its status."""
+    _hold_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal can't show is no failure
@@ -75,11 +77,29 @@ def main() -> None:
         _fail(f"--{error.field}: {error.problem}", status=2)
     except PkiError as error:
         _fail(str(error), status=1)
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # typer would leave with 1
+            sys.exit(128 + signal.SIGPIPE)
+        raise
     except OSError as error:
         if error.errno not in _OUTPUT_FAILURES or error.filename is not None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python fails again when it exits
         _fail(f"the output can't be written: {error.strerror}", status=1)
+
+
+def _hold_standard_descriptors() -> None:
+    """Open those of descriptors 0 to 2 that are closed, or the next key that is written would be taken for one of them.
+
+    A standard output that is closed can't be written to, which is an error; messages are dropped.
+    """
+    for descriptor, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, mode)  # The lowest free number, which is this one.
+    if sys.stdout is None:  # Python's name for one that is closed
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  for as long as the process lives
 
 
 def _fail(message: str, *, status: int) -> None:

@@ -54,5 +54,15 @@ def confirm(question: str) -> None:
     """Ask on the terminal; return only if the answer is yes. Raises RefusedError."""
     if not sys.stdin.isatty():
         raise RefusedError("there is no terminal to ask on, so nothing was done; --yes goes on without asking")
-    if not typer.confirm(question, err=True):
+    if not _agrees(question):
         raise RefusedError("nothing was done")
+
+
+def _agrees(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort as abort:
+        typer.echo(err=True)  # the cursor stands behind the question
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        return False  # Ctrl-D
