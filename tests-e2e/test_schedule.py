@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -146,6 +147,16 @@ def test_a_start_deadline_that_passes(one_cli: Cli) -> None:
     one_cli.start(SLEEPER)
     failed = one_cli("run", "--start-deadline", "0.2", "true", status=125)
     assert "failed (the start deadline has passed: it was still queued after 0.2 seconds)" in failed.err
+
+
+def test_a_command_that_is_repeated_with_its_request_id_starts_one_job(cli: Cli, tmp_path: Path) -> None:
+    command, once = recorded(tmp_path / "ran", "once"), ("--request-id", uuid.uuid4())
+    first = cli.start(command, *once)
+    assert cli.start(command, *once) == first
+    cli("run", *once, "--", *command)
+    assert cli("wait", first).status == 0
+    assert names(tmp_path / "ran") == ["once"]
+    assert cli.start(recorded(tmp_path / "ran", "again")) != first
 
 
 def test_a_full_server_that_refuses(open_server: OpenServer, certs: Certs, tmp_path: Path) -> None:

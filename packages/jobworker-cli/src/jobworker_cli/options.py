@@ -70,6 +70,12 @@ StartDeadline = Annotated[
     float | None,
     typer.Option("--start-deadline", metavar="SECONDS", help="Fail if it has not been started in this time."),
 ]
+RequestId = Annotated[
+    str,
+    typer.Option(
+        "--request-id", metavar="ID", help="An id of your own: a second start with it gives the job of the first."
+    ),
+]
 Restart = Annotated[
     int,
     typer.Option(

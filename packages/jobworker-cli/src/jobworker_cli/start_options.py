@@ -71,6 +71,7 @@ def _read(
     restart_max_backoff: options.RestartMaxBackoff = None,
     output_limit: options.LimitOfOutput = None,
     output_limit_action: options.LimitActionOption = None,
+    request_id: options.RequestId = "",
     stdin: options.Stdin = False,
     tty: options.Tty = False,
 ) -> StartOptions:
@@ -86,4 +87,5 @@ def _read(
         priority=priority,
         start_deadline=options.positive("--start-deadline", start_deadline),
         output_limit=options.output_limit(output_limit, output_limit_action),
+        request_id=request_id,
     )

@@ -34,7 +34,8 @@ def start(
     """Start a job, print its id, and leave it running.
 
     With --stdin or --tty, `attach` joins it and writes to it; without, it reads the end of file at once. Ctrl-C while
-    the server has not answered yet waits for the answer, and tells whether there is a job.
+    the server has not answered yet waits for the answer, and tells whether there is a job. A script that may be
+    repeated gives a --request-id of its own: then the job is started once.
 
     With --file many are started over one connection, and their ids printed in the file's order. It lists jobs, or has
     them as `jobs`, with `defaults` for all of them; each has a `command` and otherwise these options, by their names
