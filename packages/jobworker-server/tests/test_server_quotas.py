@@ -351,12 +351,13 @@ def test_tokens_come_back_with_time() -> None:
 
 def test_everything_can_be_set() -> None:
     said = {
-        "callsPerSecond": 2.5, "burst": 3, "streams": "none", "messageBytes": "1M", "connections": 10,
-        "handshake": "5s", "idle": "none",
+        "callsPerSecond": 2.5, "burst": 3, "refusalsPerSecond": 1, "streams": "none", "messageBytes": "1M",
+        "connections": 10, "handshake": "5s", "idle": "none",
     }  # fmt: skip
     assert quotas(said) == Quotas(
         calls_per_second=2.5,
         burst=3,
+        refusals_per_second=1.0,
         streams=None,
         message_bytes=1 << 20,
         connections=10,

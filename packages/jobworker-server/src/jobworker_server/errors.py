@@ -76,11 +76,15 @@ class InvalidRequestError(CallError):
 
 
 class QuotaError(CallError):
-    """The caller asks for more than one client may; in ``retry_seconds`` it may be answered."""
+    """The caller asks for more than one client may; in ``retry_seconds`` it may be answered.
 
-    def __init__(self, reason: str, message: str, retry_seconds: float) -> None:
+    ``omitted`` is how many like it were not told of in the audit since one was; None: this one is not either.
+    """
+
+    def __init__(self, reason: str, message: str, retry_seconds: float, *, omitted: int | None = 0) -> None:
         super().__init__(reason, message)
         self.retry_seconds = retry_seconds
+        self.omitted = omitted
 
 
 class ShutdownError(CallError):

@@ -37,6 +37,7 @@ from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import Operation, PolicyInForce
 from jobworker_server.policy.permit import permit_of
 from jobworker_server.quotas import Accounts, Quotas, Share
+from jobworker_server.refusals import Refusals
 from jobworker_server.shown import Shown
 from jobworker_server.trust import Trust
 
@@ -73,6 +74,7 @@ class Gate:
         self._policy = policy
         self._limits = limits
         self._accounts = Accounts(quotas)
+        self._refusals = Refusals(quotas)
         self._lifetimes = Lifetimes()
         self._shown = _shown_over_tls
         self.unfinished: set[asyncio.Task[object]] = set()
@@ -96,8 +98,9 @@ class Gate:
         """The call, where it may be made; whatever goes wrong in it is answered to the client here."""
         entry = self._audit.entry(operation, context.peer())
         try:
-            presented = self._shown(context)
+            presented = self._presented(context)
             entry.certificate = presented.certificate
+            self._refusals.require_few(presented.certificate)
             presented.require_valid(datetime.now(UTC))
             require_trusted = partial(self._require_trusted, presented)
             require_trusted()
@@ -117,8 +120,17 @@ class Gate:
             entry.abandoned()
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, the client is answered, and a fault of ours logged
+            is_stranger = isinstance(error, UnauthenticatedError) and not entry.is_admitted
+            wait = self._refusals.count(entry.certificate) if is_stranger else 0.0
             await entry.ended(error)
-            await _refuse(context, operation, error)
+            await _refuse(context, operation, error, wait)
+
+    def _presented(self, context: Context) -> Shown:
+        try:
+            return self._shown(context)
+        except UnauthenticatedError:
+            self._refusals.require_few(None)
+            raise
 
     def _require_trusted(self, presented: Shown) -> None:
         self._trust().require_trusted(presented, datetime.now(UTC))
@@ -222,7 +234,7 @@ def _metadata(context: Context) -> Sequence[tuple[str, str | bytes]]:
     return tuple(context.invocation_metadata() or ())
 
 
-async def _refuse(context: Context, operation: Operation, error: Exception) -> None:
+async def _refuse(context: Context, operation: Operation, error: Exception, wait: float) -> None:
     status = status_of(error)
     if status is None:
         error_id = secrets.token_hex(8)
@@ -230,4 +242,6 @@ async def _refuse(context: Context, operation: Operation, error: Exception) -> N
         status = internal_status(error_id)
     elif isinstance(error, UnauthenticatedError | PermissionDeniedError):
         _log.warning("refused %s called from %s: %s", operation, context.peer(), error)
+    if wait:
+        await asyncio.sleep(wait)
     await context.abort_with_status(status)

@@ -69,6 +69,7 @@ def _or_none(read: _Read) -> _Read:
 _KEYS: dict[str, tuple[str, _Read]] = {
     "callsPerSecond": ("calls_per_second", _or_none(_rate)),
     "burst": ("burst", _count),
+    "refusalsPerSecond": ("refusals_per_second", _or_none(_rate)),
     "streams": ("streams", _or_none(_count)),
     "messageBytes": ("message_bytes", _bytes),
     "connections": ("connections", _count),

@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from jobworker_server.bucket import Bucket
 from jobworker_server.errors import QuotaError
 
-_LONGEST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 1.0
 """A call that would have to wait longer for its turn is refused."""
 _SENT_AT_ONCE = 16 << 20
 """Bytes that all calls of a client may be sending at once: unread, it stays in memory, several times."""
@@ -34,6 +35,8 @@ class Quotas:
     """Calls of one client, on average; None: no bound."""
     burst: int = 1000
     """Calls that it may make at once where it made few before."""
+    refusals_per_second: float | None = 10.0
+    """Calls of one certificate, on average, that are looked at and refused for want of an identity; None: no bound."""
     streams: int | None = 256
     """Calls of one client that may be open at once, such as followers and waits; None: no bound."""
     message_bytes: int = 4 << 20
@@ -47,14 +50,13 @@ class Quotas:
 
 
 class _Client:
-    """What one client has done; tokens are a bucket that fills at the rate, and may be in debt to those who wait."""
+    """What one client has done."""
 
-    __slots__ = ("open", "seen", "tokens")
+    __slots__ = ("calls", "open")
 
-    def __init__(self, tokens: float, now: float) -> None:
+    def __init__(self, calls: Bucket) -> None:
+        self.calls = calls
         self.open = 0
-        self.tokens = tokens
-        self.seen = now
 
 
 class Accounts:
@@ -92,7 +94,8 @@ class Accounts:
     def _client(self, owner: str) -> _Client:
         client = self._clients.get(owner)
         if client is None:
-            client = self._clients[owner] = _Client(self._quotas.burst, self._now())
+            calls = Bucket(self._quotas.calls_per_second, self._quotas.burst, self._now())
+            client = self._clients[owner] = _Client(calls)
             self._forget()
         self._clients.move_to_end(owner)
         return client
@@ -106,26 +109,21 @@ class Accounts:
 
     def _wait_of_call(self, client: _Client) -> float:
         """How long a call of the client has to wait for its turn, which it takes by this."""
-        wait = self.take(client, 1.0)
-        if wait > _LONGEST_WAIT_SECONDS:
-            client.tokens += 1.0
+        now = self._now()
+        wait = client.calls.wait(now)
+        if wait > LONGEST_WAIT_SECONDS:
             raise QuotaError(
                 "RATE_LIMITED",
                 f"too many calls: this server takes {self._quotas.calls_per_second:g} a second of one client; "
                 "try again in a moment",
                 wait,
+                omitted=client.calls.omitted(now),
             )
-        return wait
+        return client.calls.take(now)
 
     def take(self, client: _Client, tokens: float) -> float:
-        """Take so many: how long the client has to wait until it really has them."""
-        rate = self._quotas.calls_per_second
-        if rate is None:
-            return 0.0
-        now = self._now()
-        client.tokens = min(float(self._quotas.burst), client.tokens + (now - client.seen) * rate) - tokens
-        client.seen = now
-        return max(0.0, -client.tokens / rate)
+        """Take so many calls: how long the client has to wait until it really has them."""
+        return client.calls.take(self._now(), tokens)
 
 
 class Share:

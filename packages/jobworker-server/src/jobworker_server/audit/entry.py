@@ -16,6 +16,7 @@ from jobworker_lib import StartError
 from jobworker_server.audit import line
 from jobworker_server.audit.line import Line
 from jobworker_server.error_status import outcome_of
+from jobworker_server.errors import QuotaError
 from jobworker_server.identity import Identity
 from jobworker_server.policy import Operation
 
@@ -34,6 +35,7 @@ class Entry:
     def __init__(self, audit: Audit, operation: Operation, peer: str) -> None:
         self._audit = audit
         self._is_told = False
+        self._omitted = 0
         self.operation = operation
         self._peer = unquote(peer)
         self.certificate: x509.Certificate | None = None
@@ -58,6 +60,10 @@ class Entry:
             return
         if error and self.work and self._tell_later(self.work):
             return
+        if isinstance(error, QuotaError):
+            if error.omitted is None:
+                return
+            self._omitted = error.omitted
         found = self._last_line(error)
         self._is_told = True
         if found:
@@ -99,7 +105,7 @@ class Entry:
     def _line(self, outcome: str, reason: str | None) -> Line:
         refused = outcome in _REFUSALS or not self.is_admitted
         caller, certificate = self.caller, self.certificate
-        fields: dict[str, str | None] = {
+        fields: dict[str, str | int | None] = {
             "time": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "name": caller.name if caller else None,
             "fingerprint": _fingerprint(certificate) if certificate else None,
@@ -115,6 +121,8 @@ class Entry:
             "reason": reason,
             "requestId": self.request_id,
         }
+        if self._omitted:
+            fields["omitted"] = self._omitted
         return line.made(fields, self.argv if self._audit.tells_argv else None, refused=refused)
 
 

@@ -22,10 +22,10 @@ class Line:
     """Whether it tells of a refusal."""
 
 
-def made(fields: dict[str, str | None], argv: Iterable[str] | None, *, refused: bool) -> Line:
+def made(fields: dict[str, str | int | None], argv: Iterable[str] | None, *, refused: bool) -> Line:
     """A line of these fields, and of ``argv`` where it is to be told."""
     content: dict[str, object] = {
-        name: value if value is None else cut(value, _MOST_OF_TEXT) for name, value in fields.items()
+        name: cut(value, _MOST_OF_TEXT) if isinstance(value, str) else value for name, value in fields.items()
     }
     if argv is not None:
         content["argv"] = _cut_argv(argv)
