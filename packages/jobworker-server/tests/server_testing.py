@@ -22,7 +22,7 @@ import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # googleapis-common-protos has no types
@@ -31,6 +31,7 @@ from grpc_status.rpc_status import from_call  # type: ignore[import-untyped]  # 
 from jobworker.v1 import job_pb2, output_pb2, worker_service_pb2_grpc
 from jobworker.v1.worker_service_pb2 import GetOutputRequest, ListJobsRequest, StartRequest, StopRequest, WaitRequest
 
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 ROLE_OID = x509.ObjectIdentifier("1.2.840.10070.8.1")
 TIMEOUT = 30.0
 
@@ -51,7 +52,7 @@ class Pair:
     """A certificate and its key."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: PrivateKey
 
     chain: bytes = b""
     """What is sent with the certificate, in PEM."""
@@ -84,10 +85,12 @@ class Authority:
         *,
         valid: timedelta = timedelta(days=1),
         most_below: int | None = None,
+        key: PrivateKey | None = None,
     ) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        issuer, issuer_key = (above._name, above.ca.key) if above else (self._name, key)
+        issuer = above._name if above else self._name
+        issuer_key = above.ca.key if above else key
         builder = self._builder(
             self._name, key.public_key(), issuer_key, valid, issuer=issuer, ca=True, most_below=most_below
         )
@@ -100,7 +103,7 @@ class Authority:
         valid: timedelta = timedelta(days=1),
         valid_from: timedelta = timedelta(hours=-1),
         organizations: Sequence[str] = (),
-        key: ec.EllipticCurvePrivateKey | None = None,
+        key: PrivateKey | None = None,
     ) -> Pair:
         """A certificate with these common names and extensions, valid until ``valid`` from now."""
         key = key or ec.generate_private_key(ec.SECP256R1())
@@ -145,8 +148,8 @@ class Authority:
     def _builder(
         self,
         subject: x509.Name,
-        key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey,
-        issuer_key: ec.EllipticCurvePrivateKey,
+        key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey,
+        issuer_key: PrivateKey,
         valid: timedelta,
         *,
         valid_from: timedelta = timedelta(hours=-1),

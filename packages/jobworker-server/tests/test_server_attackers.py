@@ -13,7 +13,7 @@ import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jobworker.v1.worker_service_pb2 import ListJobsRequest
@@ -85,9 +85,14 @@ def of_the_ca_itself(authority: Authority) -> Pair:
     return authority.ca
 
 
+def of_a_key_that_can_be_worked_out(authority: Authority) -> Pair:
+    return authority.issue(["ann"], FULL, key=rsa.generate_private_key(65537, 1024))  # noqa: S505 - what is tried
+
+
 ATTACKERS = (
     of_another_ca, of_a_ca_of_the_same_name, self_signed, signed_by_a_client, signed_by_a_client_in_the_name_of_the_ca,
     expired, not_yet_valid, for_servers, of_the_server, of_the_ca_itself,
+    of_a_key_that_can_be_worked_out,
 )  # fmt: skip
 
 

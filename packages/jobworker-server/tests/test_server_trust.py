@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -17,7 +18,7 @@ from jobworker_server import crl
 from jobworker_server.errors import CertificateError, UnauthenticatedError
 from jobworker_server.shown import Shown
 from jobworker_server.trust import Trust
-from server_testing import TIMEOUT, Authority, Pair
+from server_testing import TIMEOUT, Authority, Pair, PrivateKey
 
 HOUR = timedelta(hours=1)
 
@@ -127,6 +128,38 @@ def test_a_certificate_for_servers_is_none_for_clients(
     assert refusal_of(trust_in(root), root.issue(["ann"], x509.ExtendedKeyUsage([purpose]))) == reason
 
 
+@pytest.mark.parametrize(
+    ("key", "weakness"),
+    [
+        (rsa.generate_private_key(65537, 1024), "RSA of 1024 bits"),  # noqa: S505 - what is tried
+        (rsa.generate_private_key(65537, 2048), ""),
+        (ec.generate_private_key(ec.SECP224R1()), "ECDSA on the curve secp224r1"),
+        (ec.generate_private_key(ec.SECP256K1()), "ECDSA on the curve secp256k1"),
+        (ec.generate_private_key(ec.SECP384R1()), ""),
+        (ec.generate_private_key(ec.SECP521R1()), ""),
+    ],
+    ids=["rsa-1024", "rsa-2048", "p-224", "secp256k1", "p-384", "p-521"],
+)
+def test_who_has_a_key_that_can_be_worked_out_is_not_trusted(root: Authority, key: PrivateKey, weakness: str) -> None:
+    ann = root.issue(["ann"], key=key)
+    if not weakness:
+        trust_in(root).require_trusted(shown(ann), now())
+        return
+    with pytest.raises(UnauthenticatedError, match=f"too weak: {weakness}") as caught:
+        trust_in(root).require_trusted(shown(ann), now())
+    assert caught.value.reason == "CERTIFICATE_NOT_TRUSTED"
+
+
+def test_a_key_that_a_proxy_takes_though_grpc_does_not_is_trusted(root: Authority) -> None:
+    pem = root.issue_for(ed25519.Ed25519PrivateKey.generate().public_key())
+    trust_in(root).require_trusted(Shown(x509.load_pem_x509_certificate(pem)), now())
+
+
+def test_a_ca_of_a_weak_key_is_not_trusted() -> None:
+    weak = Authority("weak", key=rsa.generate_private_key(65537, 1024))  # noqa: S505 - what is tried
+    assert refusal_of(trust_in(weak), weak.client("ann", "full")) == "CERTIFICATE_NOT_TRUSTED"
+
+
 def test_a_ca_that_has_expired_is_trusted_no_more(root: Authority) -> None:
     between = Authority("between", root, valid=2 * HOUR)
     ann = between.client("ann", "full").followed_by(between.ca)
@@ -233,18 +266,28 @@ def test_a_list_that_is_not_whole_is_refused(root: Authority) -> None:
     assert "can't be read" in problem_of(b"\n".join(garbage), root)
 
 
-def test_a_list_of_some_certificates_only_is_refused(root: Authority) -> None:
+@pytest.mark.parametrize("critical", [True, False])
+@pytest.mark.parametrize(
+    "extension",
+    [
+        x509.IssuingDistributionPoint(
+            full_name=None,
+            relative_name=None,
+            only_contains_user_certs=False,
+            only_contains_ca_certs=True,
+            only_some_reasons=None,
+            indirect_crl=False,
+            only_contains_attribute_certs=False,
+        ),
+        x509.DeltaCRLIndicator(1),
+    ],
+    ids=["of CAs", "delta"],
+)
+def test_a_list_of_some_certificates_only_is_refused(
+    root: Authority, extension: x509.ExtensionType, critical: bool
+) -> None:
     builder = x509.CertificateRevocationListBuilder().issuer_name(root.ca.certificate.subject)
-    point = x509.IssuingDistributionPoint(
-        full_name=None,
-        relative_name=None,
-        only_contains_user_certs=False,
-        only_contains_ca_certs=True,
-        only_some_reasons=None,
-        indirect_crl=False,
-        only_contains_attribute_certs=False,
-    )
-    partial = builder.last_update(now()).next_update(now() + HOUR).add_extension(point, critical=True)
+    partial = builder.last_update(now()).next_update(now() + HOUR).add_extension(extension, critical)
     pem = partial.sign(root.ca.key, hashes.SHA256()).public_bytes(Encoding.PEM)
     assert "not a whole list" in problem_of(pem, root)
 

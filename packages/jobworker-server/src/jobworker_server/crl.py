@@ -9,10 +9,13 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtensionOID
 
 from jobworker_server.errors import CertificateError
 
 _BEGIN = b"-----BEGIN X509 CRL-----"
+_PARTIAL = (ExtensionOID.DELTA_CRL_INDICATOR, ExtensionOID.ISSUING_DISTRIBUTION_POINT)
+"""What makes it the list of some certificates: always critical, says RFC 5280, but not every program that makes it."""
 _CRL = re.compile(_BEGIN + rb".*?-----END X509 CRL-----", re.DOTALL)
 
 
@@ -29,9 +32,13 @@ class RevocationList:
         self.made: datetime = crl.last_update_utc
         self.expires: datetime | None = crl.next_update_utc
         """After it nobody knows what is revoked by now; None: it doesn't say when."""
-        critical = [extension.oid.dotted_string for extension in crl.extensions if extension.critical]
-        if critical:
-            raise ValueError(f"it is not a whole list of its CA, for it has the extension {critical[0]}")
+        partial = [
+            extension.oid.dotted_string
+            for extension in crl.extensions
+            if extension.critical or extension.oid in _PARTIAL
+        ]
+        if partial:
+            raise ValueError(f"it is not a whole list of its CA, for it has the extension {partial[0]}")
         self.serials = frozenset(entry.serial_number for entry in crl)
         """The serial numbers of the certificates that are revoked."""
         self._crl = crl

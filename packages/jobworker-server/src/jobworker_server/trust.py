@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.verification import ClientVerifier, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
-from jobworker_server import purpose
+from jobworker_server import key_strength, purpose
 from jobworker_server.crl import RevocationList, newest
 from jobworker_server.errors import UnauthenticatedError
 from jobworker_server.remembered import Remembered
@@ -68,7 +68,7 @@ class Trust:
             self._paths = before._paths  # noqa: SLF001  as above
 
     def require_trusted(self, shown: Shown, now: datetime) -> None:
-        """Refuse a certificate that is of none of the CAs, is not for clients, or is revoked, as one between may be.
+        """Refuse one that is of none of the CAs, not for clients, of a weak key, or revoked, as one between may be.
 
         Raises:
             UnauthenticatedError: that is so. What is only too old is for :meth:`Shown.require_valid` to tell.
@@ -99,6 +99,7 @@ class Trust:
         path = self._paths.get(shown)
         if path is None or now > path.until:
             purpose.require_for_clients(shown.certificate)
+            key_strength.require_strong(shown.certificate)
             found = [*self._verified(shown, now)]
             found.extend(self._above(found[-1]))
             ends = [certificate.not_valid_after_utc for certificate in found[1:]]
