@@ -199,6 +199,31 @@ def test_each_refusal_is_told_once(audited: Audited, authority: Authority, kind:
     assert (line["name"], line["role"]) == (name, role)
 
 
+@pytest.mark.parametrize("options", [", argv: true"])
+def test_what_a_role_does_not_allow_is_told_with_what_was_asked(audited: Audited, authority: Authority) -> None:
+    job_id, request_id = str(uuid.uuid4()), str(uuid.uuid4())
+    client = audited.connect(authority.client("eve", "observer"))
+    attach = AttachRequest(start=AttachStart(job_id=job_id, input=True))
+    for call in (
+        lambda: client.stub.Stop(StopRequest(job_id=job_id), timeout=TIMEOUT),
+        lambda: list(client.stub.GetOutput(GetOutputRequest(job_id=job_id), timeout=TIMEOUT)),
+        lambda: client.start("rm", "-r", "/", request_id=request_id),
+    ):
+        with failing():
+            call()
+    stop, output, start = audited.lines(3)
+    assert [fields(line)[1:3] for line in (stop, output, start)] == [("refused", "PERMISSION_DENIED")] * 3
+    assert (stop["job"], output["job"]) == (job_id, job_id)
+    assert (start["job"], start["requestId"], start["argv"]) == (None, request_id, ["rm", "-r", "/"])
+
+    with failing():
+        list(audited.connect(authority.client("eve", "readonly")).stub.Attach(iter([attach]), timeout=TIMEOUT))
+    assert audited.line()["job"] == job_id
+    with failing():
+        audited.connect(authority.client("eve", "stranger")).stub.Stop(StopRequest(job_id=job_id), timeout=TIMEOUT)
+    assert audited.line()["job"] is None, "of whom nothing is read"
+
+
 def test_a_request_that_can_not_be_read_is_told(audited: Audited, ann: Pair) -> None:
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = audited.connect(ann).channel.unary_unary(
         "/jobworker.v1.WorkerService/Start"

@@ -94,9 +94,14 @@ class Gate:
         self._lifetimes.close()
 
     @asynccontextmanager
-    async def admit(self, operation: Operation, context: Context) -> AsyncIterator[Call]:
-        """The call, where it may be made; whatever goes wrong in it is answered to the client here."""
-        entry = self._audit.entry(operation, context.peer())
+    async def admit(
+        self, operation: Operation, context: Context, asked: Callable[[], Message] | None = None
+    ) -> AsyncIterator[Call]:
+        """The call, where it may be made; whatever goes wrong in it is answered to the client here.
+
+        ``asked`` reads the request, for the audit of a call that its caller's role does not allow.
+        """
+        entry = self._audit.entry(operation, context.peer(), asked)
         try:
             presented = self._presented(context)
             entry.certificate = presented.certificate
@@ -163,8 +168,9 @@ class Unary(Generic[RequestT, ResponseT]):
         """What gRPC calls, behind the gate."""
 
         async def call(data: bytes, context: Context) -> ResponseT:
-            async with gate.admit(self.operation, context) as admitted:
-                return await self.answer(admitted, decoded(self.request, data))
+            request = partial(decoded, self.request, data)
+            async with gate.admit(self.operation, context, request) as admitted:
+                return await self.answer(admitted, request())
 
         return grpc.unary_unary_rpc_method_handler(call, response_serializer=_serialize)
 
@@ -181,8 +187,9 @@ class Stream(Generic[RequestT, ResponseT]):
         """What gRPC calls, behind the gate."""
 
         async def call(data: bytes, context: Context) -> None:
-            async with gate.admit(self.operation, context) as admitted:
-                request = decoded(self.request, data)
+            read = partial(decoded, self.request, data)
+            async with gate.admit(self.operation, context, read) as admitted:
+                request = read()
                 await context.send_initial_metadata(_ACCEPTED)  # at once, though there may be nothing to send for long
 
                 async def send(response: ResponseT) -> None:

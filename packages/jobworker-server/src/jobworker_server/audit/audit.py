@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+from google.protobuf.message import Message
 
 from jobworker_server.audit.entry import Entry
 from jobworker_server.audit.file import AuditFile
@@ -30,9 +33,9 @@ class Audit:
         """Whether anybody is told."""
         return self._writer is not None
 
-    def entry(self, operation: Operation, peer: str) -> Entry:
-        """What is to be told of one call."""
-        return Entry(self, operation, peer)
+    def entry(self, operation: Operation, peer: str, asked: Callable[[], Message] | None = None) -> Entry:
+        """What is to be told of one call; ``asked`` reads its request."""
+        return Entry(self, operation, peer, asked)
 
     async def write(self, line: Line) -> None:
         """Write a line, and wait until that is done, but not for long."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from google.protobuf.message import Message
 
 from jobworker_lib import StartError
 from jobworker_server.audit import line
 from jobworker_server.audit.line import Line
 from jobworker_server.error_status import outcome_of
-from jobworker_server.errors import QuotaError
+from jobworker_server.errors import InvalidRequestError, QuotaError
 from jobworker_server.identity import Identity
 from jobworker_server.policy import Operation
 
@@ -28,12 +30,18 @@ _CHANGES = frozenset(
 )
 _REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED"})
 
+_REFUSED_BY_ROLE = "NOT_ALLOWED"
+
 
 class Entry:
     """A call: the gate and the RPC fill in what they learn of it."""
 
-    def __init__(self, audit: Audit, operation: Operation, peer: str) -> None:
+    def __init__(
+        self, audit: Audit, operation: Operation, peer: str, asked: Callable[[], Message] | None = None
+    ) -> None:
+        """``asked`` reads the request. Raises InvalidRequestError."""
         self._audit = audit
+        self._asked = asked
         self._is_told = False
         self._omitted = 0
         self.operation = operation
@@ -99,8 +107,18 @@ class Entry:
         outcome, reason = outcome_of(error) if error else ("OK", None)
         if isinstance(error, StartError):
             self.job = error.job_id
+        if reason == _REFUSED_BY_ROLE and not self.is_admitted and self._asked:
+            self._learn(self._asked)
         is_change = self.operation in _CHANGES and not self._is_told
         return self._line(outcome, reason) if is_change or outcome in _REFUSALS else None
+
+    def _learn(self, asked: Callable[[], Message]) -> None:
+        """Learn what was asked for: who is refused by the role is so before the request is read."""
+        with suppress(InvalidRequestError):
+            request = asked()
+            self.job = getattr(request, "job_id", None) or None
+            self.request_id = getattr(request, "request_id", None) or None
+            self.argv = getattr(request, "argv", None)
 
     def _line(self, outcome: str, reason: str | None) -> Line:
         refused = outcome in _REFUSALS or not self.is_admitted

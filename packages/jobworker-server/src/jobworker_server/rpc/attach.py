@@ -55,6 +55,7 @@ async def _receive_start(conversation: _Conversation) -> AttachStart | None:
 
 async def _job(call: Call, start: AttachStart) -> aio.Job:
     """The job, where the caller may do with it what it wants to."""
+    call.entry.job = start.job_id or None
     writing = call.doing(Operation.INPUT) if start.input else call
     job = await call.job(start.job_id)
     return await writing.job(start.job_id) if start.input else job
