@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import time
 from datetime import timedelta
@@ -335,6 +336,22 @@ def test_requests_that_are_not_there(ca: Path, wanted: str) -> None:
         assert result.returncode == 1
         assert result.stderr.strip().isprintable()
     assert contents(ca / "certs") == before
+
+
+@pytest.mark.parametrize("subcommand", ["approve", "reject", "show", "install", "request"])
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(ca: Path, subcommand: str) -> None:
+    os.mkfifo(ca / "a.csr")
+    before = contents(ca / "certs")
+    result = subprocess.run(command(subcommand, "a.csr"), cwd=ca, capture_output=True, text=True, check=False)
+    assert (result.returncode, "a.csr" in result.stderr) == (1, True), result.stderr
+    assert contents(ca / "certs") == before
+
+
+def test_a_pipe_that_somebody_writes_to_is_read(ca: Path) -> None:
+    argv = command("approve", "/dev/stdin", "--yes")
+    result = subprocess.run(argv, cwd=ca, input=pem(), capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert (ca / "certs" / "ann.pem").exists()
 
 
 def test_another_signature_makes_no_other_request(ca: Path) -> None:

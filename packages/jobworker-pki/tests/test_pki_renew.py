@@ -156,9 +156,10 @@ def test_refusals(ca: Path) -> None:
     before = contents(ca / "certs")
     for arguments, status, problem in (
         (["readonly"], 1, "was revoked on"),
-        (["nobody"], 1, "No such file"),
+        (["nobody"], 1, "certs/nobody.pem does not exist, so there is nothing to renew"),
         ([], 2, "--due"),
-        (["ca"], 2, "reserved"),
+        (["ca"], 1, "jobworker-pki rotate-ca"),
+        (["token"], 2, "reserved"),
         (["../x"], 2, "path separator"),
     ):
         result = pki("renew", *arguments, cwd=ca)

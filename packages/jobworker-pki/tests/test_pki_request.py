@@ -193,6 +193,7 @@ def test_a_request_of_openssl_needs_a_role(ca: Path) -> None:
         (YAML.replace("name: ann", "name: token"), "name 'token' is reserved"),
         (YAML.replace("ann@example.org", "ann"), "email is not an e-mail address"),
         (YAML.replace("ann@example.org", '"ann@\\e[2Jx.org"'), "email is not an e-mail address"),
+        (YAML + "role: full", "has the key 'role' 2 times"),
         (YAML + "days: 91", "days has to be 1 to 90"),
         (YAML + "days: yes", "days has to be a whole number"),
         (YAML + "keyType: ed25519", "keyType has to be one of ecdsa-p256, ecdsa-p384, rsa-4096"),

@@ -94,6 +94,36 @@ def test_the_server(directory: Path) -> None:
     assert_revoked(directory, "server")
 
 
+def test_clients_do_not_learn_that_a_server_is_revoked(directory: Path) -> None:
+    result = pki("revoke", "server", "--dir", directory, cwd=directory)
+    assert result.returncode == 0, result.stderr
+    assert "clients read no list" in result.stderr
+    assert "clients read no list" not in pki("revoke", "ann", "--dir", directory, cwd=directory).stderr
+
+
+def test_a_root_is_not_revoked_but_replaced(directory: Path) -> None:
+    """It would stand on its own list, which nobody looks at: it would be trusted on."""
+    before = contents(directory)
+    number = serial(directory, "ca")
+    (name,) = [str(item["name"]) for item in certificates(directory).values() if item["kind"] == "authority"]
+    for wanted in (name, number):
+        with pytest.raises(RefusedError, match=r"is a root.*rotate-ca"):
+            revoking.revoke(directory, wanted, "unspecified", Passphrase())
+    assert contents(directory) == before
+
+
+def test_an_intermediate_ca_is_revoked(tmp_path: Path) -> None:
+    provisioning.initialise(tmp_path, [], replace=False, intermediate=True)
+    assert revoking.revoke(tmp_path, serial(tmp_path, "intermediate"), "unspecified", Passphrase())
+    assert_revoked(tmp_path, "full")
+
+
+@pytest.mark.parametrize("spelt", ["0x{}", "00{}", "0X{}"])
+def test_a_serial_number_as_other_programs_spell_it(directory: Path, spelt: str) -> None:
+    (entry,) = revoking.revoke(directory, spelt.format(serial(directory, "ann")), "unspecified", Passphrase())
+    assert entry.facts.name == "ann"
+
+
 @pytest.mark.parametrize("wanted", ["nobody", "00", "", "../ann", "\x1b[31m", "ca"])
 def test_unknown(directory: Path, wanted: str) -> None:
     before = contents(directory)

@@ -17,7 +17,7 @@ from jobworker_pki.errors import UnreadableCertificateError
 from jobworker_pki.facts import Facts
 from jobworker_pki.ledger import Ledger, Revocation
 
-_SERIAL = re.compile(r"[0-9A-Fa-f]{1,40}")
+_SERIAL = re.compile(r"[0-9a-f]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,10 @@ class Inventory:
 
 
 def parse_serial(text: str) -> int | None:
-    """Return a serial number in hexadecimal digits, also with colons, as a number; None for what is none."""
-    digits = text.replace(":", "")
+    """Return a serial number in hexadecimal digits as a number, also with colons, 0x or zeros before it.
+
+    None for what is none.
+    """
+    digits = text.lower().removeprefix("0x").replace(":", "")
+    digits = digits.lstrip("0") or digits
     return int(digits, 16) if _SERIAL.fullmatch(digits) else None

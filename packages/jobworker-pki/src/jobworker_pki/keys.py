@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jobworker_pki.errors import KeyFileError, PassphraseError
 from jobworker_pki.key_types import PrivateKey, PublicKey
 from jobworker_pki.passphrase import Passphrase
+from jobworker_pki.reading import read_at_most
 
 _ENCRYPTED = b"ENCRYPTED"  # in the label of PKCS #8, and in the header of older forms
 _MAX_BYTES = 1 << 16
@@ -64,7 +65,6 @@ def public_pem(key: PublicKey) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(_MAX_BYTES)
+        return read_at_most(path, _MAX_BYTES)
     except OSError as error:
         raise KeyFileError(path, f"can't be read: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -51,11 +52,25 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
         raise UnreadableCertificateError(path, "the certificate is damaged") from error
 
 
+def read_at_most(path: Path, size: int) -> bytes:
+    """Return the first ``size`` bytes of ``path``; a pipe that nobody writes to is empty, not waited for.
+
+    Raises OSError.
+    """
+    with open(path, "rb", opener=_open_at_once) as stream:
+        return stream.read(size)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 def read_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
     """Return the content of ``path``. Raises UnreadableCertificateError, also for more than ``limit`` bytes."""
     try:
-        with path.open("rb") as stream:
-            content = stream.read(limit + 1)
+        content = read_at_most(path, limit + 1)
     except OSError as error:
         raise UnreadableCertificateError(path, error.strerror or "can't be read") from error
     if len(content) > limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from jobworker_pki import names, role
 from jobworker_pki.errors import InvalidValueError, RequestError
 from jobworker_pki.key_types import KeyType
+from jobworker_pki.reading import read_at_most
 
 MAX_FILE_BYTES = 1 << 16
 MAX_DAYS = 90
@@ -64,10 +66,10 @@ def _load(path: Path) -> Mapping[str, object]:
     import yaml  # only this command reads it
 
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
+        raw = read_at_most(path, MAX_FILE_BYTES + 1)
         if len(raw) > MAX_FILE_BYTES:
             raise RequestError(path, f"is larger than {MAX_FILE_BYTES} bytes")
+        node = yaml.compose(raw, Loader=yaml.SafeLoader)
         content = yaml.safe_load(raw)
     except OSError as error:
         raise RequestError(path, error.strerror or "can't be read") from error
@@ -76,8 +78,15 @@ def _load(path: Path) -> Mapping[str, object]:
         raise RequestError(path, f"{where}this is not YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RequestError(path, "this is not YAML") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+    if (
+        not isinstance(node, yaml.MappingNode)
+        or not isinstance(content, dict)
+        or not all(isinstance(key, str) for key in content)
+    ):
         raise RequestError(path, f"has to be a mapping with the keys {', '.join(_KEYS)}")
+    for key, count in Counter(item.value for item, _ in node.value).items():
+        if count > 1:
+            raise RequestError(path, f"has the key {key!r} {count} times")
     return content
 
 

@@ -70,7 +70,12 @@ def _next_command(directory: Path, stems: list[str]) -> str:
         return _command("jobworker-pki server", "--dir", directory)
     if layout.SERVER in stems:
         return _command("jobworker-server", "--certs", directory)
-    return f"{_command('jobworker-cli', '--certs', directory)} --name {shlex.quote(stems[-1])} list"
+    return client_command(directory, stems[-1])
+
+
+def client_command(directory: Path, name: str) -> str:
+    """Return how a client uses its certificate in ``directory``."""
+    return f"{_command('jobworker-cli', '--certs', directory)} --name {shlex.quote(name)} list"
 
 
 def _command(program: str, option: str, directory: Path) -> str:

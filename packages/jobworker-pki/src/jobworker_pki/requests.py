@@ -23,7 +23,7 @@ from cryptography.x509.oid import AttributeOID
 from jobworker_pki import facts, issuing
 from jobworker_pki.errors import InvalidValueError, RequestError
 from jobworker_pki.key_types import PrivateKey, PublicKey, require_accepted, signing_hash
-from jobworker_pki.reading import MALFORMED
+from jobworker_pki.reading import MALFORMED, read_at_most
 from jobworker_pki.registration import MAX_FILE_BYTES, Registration
 
 SUFFIX = ".csr"
@@ -88,8 +88,7 @@ def read(path: Path) -> Request:
 
 def _read(path: Path) -> dict[bytes, bytes]:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
+        content = read_at_most(path, MAX_FILE_BYTES + 1)
     except OSError as error:
         raise RequestError(path, error.strerror or "can't be read") from error
     if len(content) > MAX_FILE_BYTES:

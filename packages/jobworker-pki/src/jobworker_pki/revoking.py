@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from jobworker_pki import authority_files, crl, issuing, layout
+from jobworker_pki import authority_files, crl, facts, issuing, layout
 from jobworker_pki.errors import AuthorityError, RefusedError
 from jobworker_pki.files import NewFile, locked, publish
 from jobworker_pki.inventory import Entry, Inventory, parse_serial
@@ -55,6 +55,7 @@ def missing_lists(inventory: Inventory, passphrase: Passphrase) -> list[NewFile]
 def _to_revoke(inventory: Inventory, wanted: str) -> list[Entry]:
     found = inventory.find(wanted)
     entries = [entry for entry in found if entry.is_accepted]
+    _require_above(inventory, entries)
     if entries:
         return entries
     if not found:
@@ -65,6 +66,19 @@ def _to_revoke(inventory: Inventory, wanted: str) -> list[Entry]:
     now = issuing.now()
     states = ", ".join(f"{entry.facts.serial_text} ({entry.state(now)})" for entry in found)
     raise RefusedError(f"nothing is left to revoke of {wanted!r}: {states}")
+
+
+def _require_above(inventory: Inventory, entries: Collection[Entry]) -> None:
+    """Refuse to revoke a root, which stands on no list of anybody above it: it would be trusted on."""
+    roots = {
+        facts.of(authority).fingerprint for authority in inventory.authorities if authority.issuer == authority.subject
+    }
+    for entry in entries:
+        if entry.facts.fingerprint in roots:
+            raise RefusedError(
+                f"{entry.facts.name} is a root: who trusts it would trust it on, so it can't be revoked. Replace it, "
+                "at once where its key was stolen: jobworker-pki rotate-ca, then rotate-ca --finish"
+            )
 
 
 def _signing(inventory: Inventory, passphrase: Passphrase) -> list[str]:

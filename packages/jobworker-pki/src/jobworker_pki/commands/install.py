@@ -37,3 +37,4 @@ def install(
     certificate = requesting.install(directory, file, bundle, new)
     (name,) = facts.common_names(certificate)
     typer.echo(f"{directory / name}.pem  valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+    typer.echo(f"next: {report.client_command(directory, name)}", err=True)

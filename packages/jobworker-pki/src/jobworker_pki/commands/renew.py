@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,8 +10,8 @@ import typer
 from jobworker_pki import names, renewing, report
 from jobworker_pki.commands import options
 from jobworker_pki.commands.options import Directory, Force
-from jobworker_pki.errors import InvalidValueError
-from jobworker_pki.layout import SERVER
+from jobworker_pki.errors import InvalidValueError, RefusedError
+from jobworker_pki.layout import CA, INTERMEDIATE, SERVER
 
 
 def renew(
@@ -36,8 +37,7 @@ def renew(
     if not wanted and not due:
         raise InvalidValueError("due", "or the name of a certificate has to be given")
     for stem in dict.fromkeys(wanted):
-        if stem != SERVER:
-            names.check_client_name(stem)
+        _require_renewable(directory, stem)
         if renewing.holds_authority(directory):
             made = renewing.renew(directory, stem, passphrase, days=days, fresh_key=new_key)
             typer.echo(f"{directory / stem}.pem  {report.description(made)}")
@@ -49,3 +49,15 @@ def renew(
             typer.echo(f"next: send {path} to whoever holds the CA", err=True)
     if not wanted:
         report.note("nothing is due")
+
+
+def _require_renewable(directory: Path, stem: str) -> None:
+    if stem in {CA, INTERMEDIATE}:
+        raise RefusedError("CAs are not renewed but replaced: jobworker-pki rotate-ca")
+    if stem != SERVER:
+        names.check_client_name(stem)
+    path = directory / f"{stem}.pem"
+    if not path.exists():
+        raise RefusedError(
+            f"{path} does not exist, so there is nothing to renew; jobworker-pki list tells what there is"
+        )

@@ -24,7 +24,8 @@ def revoke(
 ) -> None:
     """Revoke certificates: put them on the list crl.pem.
 
-    Servers read it. A name means all of its certificates that are still accepted. It can't be undone.
+    Servers read it. A name means all of its certificates that are still accepted. It can't be undone. Jobs that were
+    started run on: whoever may stop them ends them.
     """
     passphrase = options.passphrase(passphrase_file, passphrase_fd)
     entries = revoking.revoke(directory, wanted, str(reason), passphrase, unknown=unknown)
@@ -36,3 +37,8 @@ def revoke(
     report.note(
         f"{revoking.path(directory)} was written; a server with this --certs reads it by itself, others need a copy"
     )
+    if any(entry.facts.kind == "server" for entry in entries):
+        report.note(
+            "clients read no list: who has the key can still pass for the server until the certificate expires, or the "
+            "CA is replaced (jobworker-pki rotate-ca)"
+        )
