@@ -69,6 +69,8 @@ def test_a_client_without_a_certificate_is_told_how_to_get_one(cli: Cli) -> None
     refused = cli("--name", "ann", "list")
     assert refused.returncode == 2
     assert "hint: `jobworker-pki issue --role ROLE --name ann` makes one" in refused.stderr
+    assert "--name NAME says whose to use, of those there: full" in refused.stderr
+    assert "server" not in refused.stderr
 
 
 @pytest.mark.parametrize("role", ["ca", "cert", "key"])

@@ -72,6 +72,12 @@ def test_doctor_tells_whom_a_server_would_trust(own_certs: Path, authority: Auth
     assert "  --   audit: none" in found
 
 
+def test_doctor_looks_at_the_key_of_tokens(own_certs: Path, tmp_path: Path) -> None:
+    (tmp_path / "server.yaml").write_text("identity: {roleSources: [token], tokens: {key: token.pub}}")
+    found = run("--certs", str(own_certs), "--config", str(tmp_path / "server.yaml"), "doctor").stdout
+    assert f"  NO   keys of tokens: the key of tokens {tmp_path}/token.pub does not exist" in found
+
+
 def test_doctor_tells_what_a_server_with_these_options_could_enforce(tmp_path: Path) -> None:
     path = tmp_path / "server.yaml"
     path.write_text("cgroup: /no-such-cgroup")

@@ -298,7 +298,9 @@ def test_a_key_that_is_none_is_refused(key_file: Path, content: bytes) -> None:
 
 
 def test_a_key_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"the key of tokens {tmp_path}/token.pub can't be read: No such file"):
+    with pytest.raises(
+        ConfigError, match=f"the key of tokens {tmp_path}/token.pub does not exist; the first `jobworker-pki token`"
+    ):
         accepting(tmp_path / "token.pub")
 
 

@@ -12,8 +12,13 @@ from jobworker_cli.errors import CredentialsError
 if TYPE_CHECKING:
     import os
 
-_HINT = "`jobworker-pki init` makes certificates; --certs DIR says where they are"
+_HINT = (
+    "`jobworker-pki init` makes certificates, `jobworker-pki install` puts one that was asked for in its place; "
+    "--certs DIR says where they are"
+)
 _HINT_FOR_CLIENT = "`jobworker-pki issue --role ROLE --name {name}` makes one; --name NAME says whose to use"
+_OF_NO_CLIENT = frozenset({"ca", "intermediate", "old-ca", "old-intermediate", "server", "token"})
+_MOST_NAMED = 5
 _TOKEN = re.compile(rb"[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]*){2}")
 
 
@@ -42,7 +47,9 @@ class Credentials:
             CredentialsError: a file is missing or can't be read.
         """
         ca = _read("ca", self.ca, _HINT)
-        hint = _HINT_FOR_CLIENT.format(name=self.cert.stem)  # There is an authority to make it.
+        hint = _HINT_FOR_CLIENT.format(name=self.cert.stem)
+        if not self.cert.exists():
+            hint += _those_there(self.cert.parent)
         return ca, _read("cert", self.cert, hint), _read("key", self.key, hint)
 
     def read_token(self) -> str | None:
@@ -57,6 +64,14 @@ class Credentials:
         if not _TOKEN.fullmatch(found):
             raise CredentialsError("token_file", self.token, "does not hold a token, and nothing else")
         return found.decode()
+
+
+def _those_there(directory: Path) -> str:
+    """Whose certificates there are instead, for a hint."""
+    keys = sorted(path for path in directory.glob("*.key") if path.with_suffix(".pem").is_file())
+    names = [path.stem for path in keys if path.stem not in _OF_NO_CLIENT and path.stem.isprintable()]
+    more = ", ..." if len(names) > _MOST_NAMED else ""
+    return f", of those there: {', '.join(names[:_MOST_NAMED])}{more}" if names else ""
 
 
 def _read(role: str, path: Path, hint: str) -> bytes:

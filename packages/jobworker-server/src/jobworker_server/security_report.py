@@ -9,6 +9,7 @@ from jobworker_server import credentials, policy
 from jobworker_server.config import Settings
 from jobworker_server.crl import RevocationList
 from jobworker_server.errors import ServerError
+from jobworker_server.identity import TokenSettings, tokens
 
 
 def report(settings: Settings) -> str:
@@ -55,7 +56,13 @@ def _policy(settings: Settings) -> str:
     return f"{settings.policy or 'built in'}, with the roles {', '.join(found.roles)}"
 
 
+def _tokens(given: TokenSettings) -> str:
+    return f"{given.key}, {len(tokens.load(given.key, given.audience).keys)} for {given.audience!r}"
+
+
 def _others(settings: Settings) -> Iterator[str]:
+    if given := settings.identity.tokens:
+        yield _line("keys of tokens", lambda: _tokens(given))
     audit = settings.audit.file or settings.audit.syslog
     yield f"  yes  audit: {audit}" if audit else "  --   audit: none"
     if settings.proxy:

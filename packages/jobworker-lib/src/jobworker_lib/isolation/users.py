@@ -41,7 +41,7 @@ def entry(user: str) -> pwd.struct_passwd:
             return pwd.getpwuid(number)
         return pwd.getpwnam(user)
     except (KeyError, ValueError):  # the latter for a NUL in it
-        raise InvalidArgumentError("user", "this host has no such user") from None
+        raise InvalidArgumentError("user", f"this host has no such user as {user!r}") from None
 
 
 def _group(group: str) -> int:

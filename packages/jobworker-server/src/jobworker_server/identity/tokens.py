@@ -98,6 +98,10 @@ def load(path: Path, audience: str) -> TokenKeys:
     try:
         found = _KEY.findall(path.read_bytes())
         keys = [load_pem_public_key(pem) for pem in found]
+    except FileNotFoundError:
+        raise ConfigError(
+            f"the key of tokens {path} does not exist; the first `jobworker-pki token` writes it as token.pub"
+        ) from None
     except OSError as error:
         raise ConfigError(f"the key of tokens {path} can't be read: {error.strerror}") from None
     except (ValueError, UnsupportedAlgorithm):

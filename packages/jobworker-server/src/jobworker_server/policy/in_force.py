@@ -36,5 +36,6 @@ class PolicyInForce:
     @property
     def summary(self) -> str:
         """What there is in it, in a few words."""
-        owners = f", and bounds for {len(self.current.owners)} owners" if self.current.owners else ""
+        count = len(self.current.owners)
+        owners = f", and bounds for {count} owner{'s' if count > 1 else ''}" if count else ""
         return f"it has the roles {', '.join(self.current.roles)}{owners}"
