@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from contextlib import aclosing
 
@@ -14,6 +15,7 @@ from jobworker_server.config import Settings
 from jobworker_server.identity import Identification
 from jobworker_server.policy import PolicyInForce
 from jobworker_server.server import Server
+from jobworker_server.service_manager import ServiceManager
 from jobworker_server.tls import MutualTls
 
 _log = logging.getLogger(__name__)
@@ -22,10 +24,13 @@ _log = logging.getLogger(__name__)
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP loads certificates, policy and the like again. Jobs run on.
 
+    A service manager that has started this process is told when it is ready, reloads and stops.
+
     Raises:
         ServerError: the server can't be started.
         StateDirectoryError: the state directory can't be used.
     """
+    manager = ServiceManager(os.environ)
     descriptors.take_most()
     tls = MutualTls(settings.files)
     policy = PolicyInForce(settings.policy)
@@ -57,7 +62,12 @@ async def serve(settings: Settings) -> None:
             proxy=settings.proxy,
         ) as server,
     ):
-        loop.add_signal_handler(signal.SIGHUP, server.reload)
+
+        def reload() -> None:
+            manager.tell_reloading()
+            server.reload(manager.tell_ready)
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
         _log.info("listening on %s", server.address)
         if settings.proxy:
             _log.info("listening for a proxy on %s", settings.proxy.path)
@@ -66,5 +76,9 @@ async def serve(settings: Settings) -> None:
             _log.info("the policy is that of %s: %s", settings.policy, policy.summary)
         if audit.is_on:
             _log.info("the audit goes to %s", settings.audit.file or settings.audit.syslog)
+        manager.tell_ready(f"listening on {server.address}")
+        watchdog = asyncio.create_task(manager.keep_telling())
         await stopping.wait()
+        watchdog.cancel()
+        manager.tell_stopping()
         _log.info("stopping; jobs run on")

@@ -154,5 +154,5 @@ def _doctor(context: typer.Context) -> None:
 
 
 def _fail(error: Exception, status: int) -> None:
-    print(f"jobworker-server: {error}", file=sys.stderr)
+    log.complain(f"jobworker-server: {error}")
     raise typer.Exit(status)

@@ -1,5 +1,7 @@
 """The server's log: one line an event, on standard error, and never waited for.
 
+Where that is the journal of systemd, which knows the time itself, each line begins with its priority (sd-daemon(3)).
+
 Who reads standard error may be slow, or stop reading, and a server that waited for them would stop as well. So a thread
 writes, what waits for it is bounded, and what finds no room is dropped, and its number told.
 """
@@ -16,6 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_JOURNAL_FORMAT = "%(levelname)s %(message)s"
+_PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+"""As syslog(3) has them."""
 _MOST_WAITING_BYTES = 1 << 20
 _LONGEST_END_SECONDS = 2.0
 """How long the end of the process is put off for lines that are not written yet."""
@@ -27,6 +32,14 @@ class OneLineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The event as one line of printable characters."""
         return "".join(map(_escaped, super().format(record)))
+
+
+class JournalFormatter(OneLineFormatter):
+    """Says how urgent each is, so that ``journalctl --priority`` finds it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The event as one line, with its priority before it."""
+        return f"<{_PRIORITIES.get(record.levelno, 6)}>{super().format(record)}"
 
 
 class UnhurriedHandler(logging.Handler):
@@ -107,11 +120,25 @@ class UnhurriedHandler(logging.Handler):
                     select.select((), (self._descriptor,), ())
 
 
+def is_journal(descriptor: int) -> bool:
+    """Whether systemd has connected it to the journal, and says so in the environment."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def complain(message: str) -> None:
+    """Write an error to standard error before there is a log, or after it."""
+    print(f"<{_PRIORITIES[logging.ERROR]}>{message}" if is_journal(2) else message, file=sys.stderr)
+
+
 @contextmanager
 def to_standard_error() -> Iterator[None]:
     """Send the log of this process to standard error; at the end of the block it is written, if anybody reads it."""
     handler = UnhurriedHandler(sys.stderr.fileno())
-    handler.setFormatter(OneLineFormatter(_FORMAT))
+    handler.setFormatter(JournalFormatter(_JOURNAL_FORMAT) if is_journal(2) else OneLineFormatter(_FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         yield

@@ -53,9 +53,12 @@ class Reloading:
         self._watches = [_Watch(reloadable) for reloadable in reloadables]
         self._then = then
         self._asked = asyncio.Event()
+        self._when_done: list[Callable[[], None]] = []
 
-    def ask(self) -> None:
-        """Load everything again, whether it has changed or not."""
+    def ask(self, when_done: Callable[[], None] | None = None) -> None:
+        """Load everything again, whether it has changed or not; ``when_done`` is called after that."""
+        if when_done:
+            self._when_done.append(when_done)
         self._asked.set()
 
     async def run(self) -> None:
@@ -67,11 +70,14 @@ class Reloading:
                     await asyncio.wait_for(self._asked.wait(), _LOOK_SECONDS)
                 asked = self._asked.is_set()
                 self._asked.clear()
+                when_done, self._when_done = self._when_done, []
                 try:
                     if await asyncio.get_running_loop().run_in_executor(thread, self._look, asked):
                         self._then()
                 except Exception:  # noqa: BLE001  whatever it is, files are to be watched on
                     _log.exception("a fault in looking at files; they are looked at again")
+                for tell in when_done:
+                    tell()
         finally:
             thread.shutdown(wait=False)  # a filesystem that hangs does not hold up the end of the server
 

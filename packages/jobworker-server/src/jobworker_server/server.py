@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -106,9 +107,12 @@ class Server:
     def _next_expiry(self, now: datetime) -> datetime:
         return self._tls.trust.next_expiry(now)
 
-    def reload(self) -> None:
-        """Read again what the server has from files; without it that is done when they change."""
-        self._reloading.ask()
+    def reload(self, then: Callable[[], None] | None = None) -> None:
+        """Read again what the server has from files; without it that is done when they change.
+
+        ``then`` is called when it is done, whether the files could be used or not.
+        """
+        self._reloading.ask(then)
 
     async def stop(self) -> None:
         """Take no more calls, and end those that are open with UNAVAILABLE; done in a few seconds at most."""
