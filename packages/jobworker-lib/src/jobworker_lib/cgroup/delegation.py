@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ENGINE_LEAF = "jobworker-engine"
 """A cgroup beside those of jobs, for what else there is: one that has controllers enabled may hold no processes."""
+APART = "jobworker-jobs"
+"""A cgroup for those of jobs, in one that has others as well."""
 _CONTROL = "cgroup.subtree_control"
 _ATTEMPTS = 100
 _ADVICE = (
@@ -44,9 +46,9 @@ def find(unified: Hierarchy, parent: str | None) -> tuple[str | None, str]:
         return None, f"the cgroup of this process is not below {unified.mount}; {_ADVICE}"
     for directory in _upwards(unified.own, unified.mount):
         if _is_delegated(directory) and _is_writable(directory):
-            return directory, ""
+            return _apart(directory, unified.own)
     if os.geteuid() == 0:
-        return _if_writable(unified.mount)
+        return _apart(unified.mount, unified.own) if _is_writable(unified.mount) else _if_writable(unified.mount)
     if os.path.basename(unified.own) == ENGINE_LEAF:
         return _if_writable(os.path.dirname(unified.own))
     return _if_writable(unified.own)
@@ -77,16 +79,18 @@ def warning(unified: Hierarchy) -> str | None:
     return (
         f"the engine is in {unified.own} itself, which systemd has delegated. Jobs enable controllers there for their"
         " cgroups, and while they run the kernel lets no process enter it any more, so that a restart of the unit fails"
-        f" (219/CGROUP, EBUSY). Set DelegateSubgroup={ENGINE_LEAF} in the unit (systemd 254 or newer)"
+        f" (219/CGROUP, EBUSY). Set DelegateSubgroup={ENGINE_LEAF} in the unit (systemd 254 or newer), or name"
+        " the cgroup of another unit for jobs (cgroup=PATH)"
     )
 
 
 def enable(mount: str, directory: str, controllers: Iterable[str]) -> dict[str, str]:
     """Enable controllers for the cgroups in a directory, from the top down: what is wrong with each that can't be."""
     problems = {}
+    shared = os.path.dirname(directory) if os.path.basename(directory) == APART else directory
     for name in controllers:
         for level in reversed(list(_upwards(directory, mount))):
-            problem = _enable(level, name, may_empty=level == directory)
+            problem = _enable(level, name, may_empty=level in (directory, shared))
             if problem is not None:
                 problems[name] = problem
                 break
@@ -147,6 +151,22 @@ def _is_delegated(directory: str) -> bool:
 def _is_writable(directory: str) -> bool:
     wanted = (directory, f"{directory}/cgroup.procs", f"{directory}/{_CONTROL}")
     return all(os.access(path, os.W_OK) for path in wanted)
+
+
+def _apart(directory: str, own: str) -> tuple[str | None, str]:
+    """Where cgroups are made in one that is not the engine's alone, such as that of a manager of services.
+
+    systemd disables the controllers again that none of its units needs, and limits of what is there would be gone with
+    them. The kernel does not let it where a cgroup there has enabled them for those below: so one is put in between.
+    """
+    if own in (directory, os.path.join(directory, ENGINE_LEAF)):
+        return directory, ""
+    between = os.path.join(directory, APART)
+    try:
+        os.makedirs(between, exist_ok=True)
+    except OSError as error:
+        return None, f"the cgroup {between} can't be made: {error.strerror}; {_ADVICE}"
+    return between, ""
 
 
 def _if_writable(directory: str) -> tuple[str | None, str]:
