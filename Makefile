@@ -18,7 +18,7 @@ PROTOBUFS := $(HATCH) run protobufs:python packages/jobworker-proto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test fuzz crash-matrix lint format certs cert gentestcert protobufs check-protobufs docs build soak bench clean
+.PHONY: help setup demo test fuzz crash-matrix units lint format certs cert gentestcert protobufs check-protobufs docs build soak bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ fuzz: $(HATCH_READY) ## Try hostile input for minutes; make test tries some of i
 
 crash-matrix: $(HATCH_READY) ## Kill each part of a job at every step of its life; make test does so at a sample of them
 	@JOBWORKER_CRASH_EVERY=1 $(RUN) pytest --numprocesses=auto --timeout=1200 tests-e2e/crash $(ARGS)
+
+units: $(HATCH_READY) ## Run docs/examples/systemd under systemd, in User-mode Linux; as root
+	@PYTHONPATH=tests-e2e:packages/jobworker-lib/tests $(RUN) python -m units.run
 
 lint: check-protobufs ## Check style, types, imports between packages, generated code and pages
 	$(RUN) ruff check

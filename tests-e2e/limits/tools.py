@@ -55,9 +55,9 @@ def hog(mebibytes: int) -> list[str]:
     return python("import sys; held = b'x' * (int(sys.argv[1]) << 20)", mebibytes)
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
     """Return as soon as the condition holds; fail where it does not for long."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    give_up_at = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up_at, f"{what} did not come true"
         time.sleep(0.05)

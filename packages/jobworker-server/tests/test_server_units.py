@@ -18,10 +18,12 @@ import pytest
 
 from jobworker.v1 import job_pb2
 from jobworker_server import __file__ as package
+from jobworker_server.config import resolve
 from server_testing import TIMEOUT, Authority, Client, ServerProcess
 
 UNITS = Path(__file__).parents[3] / "docs" / "examples" / "systemd"
 ORDINARY, ROOT = UNITS / "jobworker-server.service", UNITS / "jobworker-server-root.service"
+ALL = sorted(UNITS.glob("*.service"))
 FULL = job_pb2.Isolation(
     pid=True, ipc=True, uts=True, network=job_pb2.NETWORK_ISOLATED, read_only=True, private_tmp=True,
     private_devices=True, no_new_privileges=True, drop_capabilities=True, seccomp=True,
@@ -38,18 +40,40 @@ def settings(unit: Path, key: str) -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze (systemd) is missing")
-@pytest.mark.parametrize("unit", [ORDINARY, ROOT], ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", ALL, ids=lambda unit: unit.stem)
 def test_systemd_takes_it(unit: Path, tmp_path: Path) -> None:
-    (command,) = settings(unit, "ExecStart")
-    copy = tmp_path / unit.name
-    copy.write_text(unit.read_text().replace(command, "/bin/true"))  # it must be there
+    for other in ALL:
+        (command,) = settings(other, "ExecStart")
+        (tmp_path / other.name).write_text(other.read_text().replace(command, "/bin/true"))  # it must be there
     checked = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(copy)],
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / unit.name)],
         capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
-    unknown = [line for line in checked.stderr.splitlines() if "Unknown key" in line]
-    assert all("DelegateSubgroup" in line for line in unknown), "that one is known from systemd 254 on"
+    assert "Unknown key" not in checked.stderr
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("form", ["", "-root"])
+def test_the_two_units_of_a_form_go_together(form: str) -> None:
+    """What the server is told is where systemd makes the other's cgroup."""
+    server, jobs = (UNITS / f"jobworker-{what}{form}.service" for what in ("server", "jobs"))
+    (there,) = settings(jobs, "Slice")
+    assert settings(server, "Slice") == [there]
+    assert settings(server, "Environment") == [f"JOBWORKER_CGROUP=/{there}/{jobs.name}"]
+    assert settings(server, "User") == settings(jobs, "User")
+    for key in ("Wants", "After"):
+        assert jobs.name in settings(server, key)[0].split()
+
+
+def test_the_configuration_beside_them_can_be_used(tmp_path: Path, authority: Authority) -> None:
+    config = tmp_path / "server.yaml"
+    config.write_text((UNITS / "server.yaml").read_text().replace("/var/lib/jobworker", str(tmp_path)))
+    (tmp_path / "certs").mkdir()
+    authority.write_server_files(tmp_path / "certs")
+    settled = resolve({}, {}, config)
+    assert (settled.listen.host, settled.listen.port) == ("localhost", 50051)
+    assert settled.files.cert == tmp_path / "certs" / "server.pem"
+    assert settled.limits.default.pids == 1000
 
 
 @contextmanager

@@ -59,11 +59,12 @@ def run(
     environment: dict[str, str],
     keep: list[Path],
     seconds: float,
+    init: Path = _INIT,
 ) -> int:
     """Run a command as root in a guest of its own, which has cgroups of one version: its exit status.
 
     ``keep`` are directories of the host that every user of the guest is to see, although they are below such as the
-    guest has of its own (``/tmp``), or as only root may pass.
+    guest has of its own (``/tmp``), or as only root may pass. ``init`` is a script, the first program of the guest.
     """
     order = {"command": command, "environment": environment, "keep": [str(path) for path in keep], "cgroups": cgroups}
     (shared / "order.json").write_text(json.dumps(order))
@@ -74,7 +75,7 @@ def run(
             with open(scratch / name, "wb") as disk:
                 disk.truncate(_DISK_BYTES)
         with open(shared / "console", "wb") as console:
-            _boot(kind.command(shared, scratch, _INIT), scratch, console.fileno(), seconds)
+            _boot(kind.command(shared, scratch, init), scratch, console.fileno(), seconds)
     finally:
         shutil.rmtree(scratch)
     try:

@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 SHARED = "/mnt/shared"
-_MS_BIND = 0x1000
+MS_BIND = 0x1000
 _POWER_OFF = 0x4321FEDC
 _OWN_DIRECTORIES = ("/tmp", "/run", "/var/tmp", "/dev/shm")  # they are mounted here
 _CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "freezer")
@@ -28,6 +30,19 @@ def mount(kind: str, source: str, target: str, options: str = "", flags: int = 0
 
 def main() -> int:
     """Do all of it but the end: the command's exit status."""
+    order = begin()
+    _mount_cgroups(order["cgroups"])
+    give_own_directories(_OWN_DIRECTORIES, order["keep"])
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", **order["environment"]}
+    command = subprocess.Popen(order["command"], env=environment, cwd="/tmp", start_new_session=True)
+    while True:
+        pid, status = os.wait()  # orphans too
+        if pid == command.pid:
+            return os.waitstatus_to_exitcode(status)
+
+
+def begin() -> dict[str, Any]:
+    """Mount what every guest needs, and read what it is to do."""
     mount("proc", "proc", "/proc")  # until now it was the host's
     mount("sysfs", "sysfs", "/sys")
     mount("tmpfs", "tmpfs", "/mnt")
@@ -39,23 +54,21 @@ def main() -> int:
         mount("hostfs", "none", SHARED, place)
     else:
         mount("9p", place, SHARED, "trans=virtio,version=9p2000.L,msize=512000")
-    order = json.loads(Path(SHARED, "order.json").read_text())
-    _mount_cgroups(order["cgroups"])
-    kept = [(path, os.open(path, os.O_PATH)) for path in order["keep"]]
-    for directory in (*_OWN_DIRECTORIES, *_closed_to_others(order["keep"])):
+    order: dict[str, Any] = json.loads(Path(SHARED, "order.json").read_text())
+    return order
+
+
+def give_own_directories(directories: Iterable[str], keep: list[str]) -> None:
+    """Put empty ones over those of the host, and let every user see what is to be kept of these."""
+    kept = [(path, os.open(path, os.O_PATH)) for path in keep]
+    for directory in (*directories, *_closed_to_others(keep)):
         os.makedirs(directory, exist_ok=True)
         mount("tmpfs", "tmpfs", directory, "mode=1777")
     for path, descriptor in kept:
         if not os.path.exists(path):
             os.makedirs(path)
-            mount("none", f"/proc/self/fd/{descriptor}", path, flags=_MS_BIND)
+            mount("none", f"/proc/self/fd/{descriptor}", path, flags=MS_BIND)
         os.close(descriptor)
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", **order["environment"]}
-    command = subprocess.Popen(order["command"], env=environment, cwd="/tmp", start_new_session=True)
-    while True:
-        pid, status = os.wait()  # orphans too
-        if pid == command.pid:
-            return os.waitstatus_to_exitcode(status)
 
 
 def _mount_cgroups(version: int) -> None:
@@ -75,6 +88,15 @@ def _closed_to_others(paths: list[str]) -> list[str]:
     return [path for path in closed if not any(path.startswith(f"{other}/") for other in closed)]
 
 
+def end(status: int) -> None:
+    """Leave the exit status, and power off."""
+    Path(SHARED, "status").write_text(str(status))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.sync()
+    _libc.reboot(_POWER_OFF)
+
+
 def run() -> None:
     """Run the guest to its end."""
     status = 97
@@ -83,11 +105,7 @@ def run() -> None:
     except BaseException:  # noqa: BLE001 - there is nobody else to tell
         traceback.print_exc()
     finally:
-        Path(SHARED, "status").write_text(str(status))
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.sync()
-        _libc.reboot(_POWER_OFF)
+        end(status)
 
 
 if __name__ == "__main__":
