@@ -169,8 +169,8 @@ def test_a_job_of_a_file_that_can_not_be_started(cli: Cli, server: ScriptedServe
     [
         ("[{comand: [x]}]", "jobs.yaml: job 1: unknown key 'comand'\nhint: did you mean command?"),
         ("[{command: [x]}, {command: [x], memry: 1M}]", "job 2: unknown key 'memry'\nhint: did you mean memory?"),
-        ("[{command: [x], memory: lots}]", "job 1: Invalid value for --memory: expected a size, such as 64M or 1G"),
-        ("[{command: [x], priority: high}]", "job 1: Invalid value for '--priority'"),
+        ("[{command: [x], memory: lots}]", "job 1: --memory: expected a size, such as 64M or 1G"),
+        ("[{command: [x], priority: high}]", "job 1: --priority: expected a whole number from -1000 to 1000"),
         ("[{command: [x], read-only: maybe}]", "job 1: read-only: expected true or false"),
         ("[{cwd: /}]", "job 1: it needs a command"),
         ("[]", "jobs.yaml: it lists no jobs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from jobworker_cli import usage
 from jobworker_cli.command_help import Command, help_text
 from jobworker_cli.plain_values import PlainValues
 
@@ -79,6 +81,14 @@ class LazyGroup(PlainValues, TyperGroup):
         if cmd_name not in _BY_NAME:
             return None
         return _BY_NAME[cmd_name][1].build(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called, and what follows; one that there is not is told with that which is meant."""
+        if args[0] not in _BY_NAME and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], _BY_NAME, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise usage.Error(f"there is no command {args[0]!r}{meant}", ctx=ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  typer calls it so
         """Write the list of commands."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from jobworker_cli import exit_status, yaml_text
+from jobworker_cli import exit_status, usage, yaml_text
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import ClientError, ConfigurationError
 from jobworker_cli.formats import OutputFormat, jobs_text
@@ -30,9 +30,6 @@ _AT_ONCE = 16
 _COMMAND = "command"
 
 _SWITCHED = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
-# Of all wrong usage; typer has no public name for it.
-_UsageError: Any = typer.BadParameter.__base__
 
 
 class FileJob(NamedTuple):
@@ -125,8 +122,8 @@ def _job(entry: object, defaults: object, where: str) -> FileJob:
         raise ConfigurationError(f"{where}: it needs a command: a list of texts, or one text for sh")
     try:
         return FileJob(*parse([*arguments, "--", *map(str, command)]))
-    except _UsageError as error:
-        raise ConfigurationError(f"{where}: {error.format_message()}") from None
+    except usage.Error as error:
+        raise ConfigurationError(f"{where}: {usage.problem(error)}") from None
 
 
 def _option(name: str, value: object, where: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from jobworker_cli import __version__, exit_status
+from jobworker_cli import __version__, exit_status, usage
 from jobworker_cli.command_help import help_text
 from jobworker_cli.command_table import LazyGroup
 from jobworker_cli.errors import ClientError
@@ -104,7 +104,10 @@ def main() -> None:
     # grpc writes lines of its own on the standard error; what matters of them is in our messages.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        app(_arguments(), prog_name="jobworker-cli")
+        sys.exit(app(_arguments(), prog_name="jobworker-cli", standalone_mode=False))
+    except usage.Error as error:
+        usage.report(error)
+        sys.exit(exit_status.WRONG_USAGE)
     except ClientError as error:
         report(error)
         sys.exit(exit_status.of_error(error))

@@ -48,11 +48,11 @@ def of(parameter: Any, command: str, given: Given, incomplete: str) -> Found:
     elif command == "config" or metavar in ("KEY", "CONTEXT"):
         yield from (_keys if metavar == "KEY" else _contexts)(given)
     else:
-        yield from ((str(choice), "") for choice in _choices(parameter))
+        yield from ((str(choice), "") for choice in choices(parameter))
 
 
-def _choices(parameter: Any) -> list[Any]:
-    """The values of an enumeration."""
+def choices(parameter: Any) -> list[Any]:
+    """The values of a parameter that takes one of an enumeration; none where it takes others."""
     descriptor = getattr(parameter, "type_descriptor", None)
     found = descriptor.choices if descriptor else getattr(parameter.type, "choices", None)
     return [getattr(choice, "value", choice) for choice in found or ()]
