@@ -158,3 +158,16 @@ def test_the_current_context_counts_where_none_is_chosen(tmp_path: Path, environ
     write(tmp_path, "currentContext: c\n")
     with pytest.raises(ConfigurationError, match=r"has no context 'c' \(from currentContext in "):
         config.resolve({}, environ)
+
+
+def test_a_misspelt_variable_is_told_with_the_right_one() -> None:
+    environ = {"JOBWORKER_SERVR": "a:1", "JOBWORKER_TOKENFILE": "t", "JOBWORKER_TIMOUT": "", "JOBWORKER_NAME": "ann"}
+    assert list(config.misspelt(environ)) == [
+        ("JOBWORKER_SERVR", "JOBWORKER_SERVER"),
+        ("JOBWORKER_TOKENFILE", "JOBWORKER_TOKEN_FILE"),
+    ]
+
+
+def test_variables_of_other_programs_are_not_taken_for_misspelt() -> None:
+    others = "LISTEN STATE_DIR CRL POLICY MAX_RUNNING WHEN_FULL RETENTION_JOBS CGROUP JOB_ID FUZZ OPEN_FILES"
+    assert list(config.misspelt({f"JOBWORKER_{name}": "x" for name in others.split()})) == []

@@ -133,3 +133,10 @@ def _serve(listener: socket.socket, context: ssl.SSLContext | None) -> None:
                 context.wrap_socket(connection, server_side=True).close()
         except OSError:
             connection.close()
+
+
+def test_a_misspelt_variable_is_a_warning(cli: Cli, server: ScriptedServer) -> None:
+    server.service.jobs = []
+    done = cli("list", "-o", "id", JOBWORKER_CONTEX="work")
+    told = "warning: JOBWORKER_CONTEX is set, which jobworker-cli does not know; did you mean JOBWORKER_CONTEXT?\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", told)

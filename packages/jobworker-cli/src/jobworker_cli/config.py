@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,9 @@ NAMES = ("server", "certs", "name", "ca", "cert", "key", "token_file", "timeout"
 _FILE_CHOICES = ("config", "context")
 
 DEFAULTS = {"server": "localhost:50051", "certs": "./certs", "name": "full", "timeout": "10", "reconnect": "30"}
+
+_NEAR = 0.82
+"""How like two names are where one is misspelt, of 1."""
 
 _Layer = Mapping[str, Setting]
 
@@ -76,6 +80,19 @@ def resolve(
             f" (from {configuration.reconnect.source})"
         )
     return configuration
+
+
+def misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Variables that are set and hardly anything but misspelt, each with the one that is probably meant.
+
+    Those of jobworker's other programs are not like any of these.
+    """
+    known = {name.upper() for name in (*NAMES, *_FILE_CHOICES)}
+    for variable, value in environ.items():
+        prefix, _, name = variable.partition("_")
+        if prefix == "JOBWORKER" and value and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+            yield from ((variable, f"JOBWORKER_{right}") for right in near)
 
 
 def default_file(environ: Mapping[str, str]) -> Path:

@@ -19,7 +19,14 @@ def connect(flags: Mapping[str, str | None]) -> Client:
     Raises:
         ConfigurationError: they hold something that can't be used, or a file that they name can't be read.
     """
+    warn_of_misspelt_variables()
     configuration = config.resolve(flags, os.environ)
     from jobworker_cli.client import Client  # not before: `--help` and wrong usage need no grpc
 
     return Client.configured(configuration, tell=say)
+
+
+def warn_of_misspelt_variables() -> None:
+    """Tell of variables that count for nothing and look as if they should."""
+    for variable, right in config.misspelt(os.environ):
+        say(f"warning: {variable} is set, which jobworker-cli does not know; did you mean {right}?")

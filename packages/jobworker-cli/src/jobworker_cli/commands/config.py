@@ -11,6 +11,7 @@ import typer
 
 from jobworker_cli import config, config_file
 from jobworker_cli.command_help import Command, HelpGroup, help_text
+from jobworker_cli.connection import warn_of_misspelt_variables
 from jobworker_cli.errors import ConfigurationError
 from jobworker_cli.terminal import print_line, say
 
@@ -145,6 +146,7 @@ def view(context: typer.Context) -> None:
 
     jobworker-cli --context work config view
     """
+    warn_of_misspelt_variables()
     found = config.resolve(context.obj, os.environ)
     rows = [(role, setting) for role, setting in found._asdict().items() if setting]
     name_cells = max(len(role) for role, _ in rows)
