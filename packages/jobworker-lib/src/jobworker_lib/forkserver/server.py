@@ -18,7 +18,7 @@ from jobworker_lib import messages
 from jobworker_lib.forkserver.idle import IdleShims
 from jobworker_lib.host import libc, tree
 from jobworker_lib.host.detached import detach
-from jobworker_lib.host.procfs import boot_id, descendants
+from jobworker_lib.host.procfs import boot_id, descendants, parent_of
 from jobworker_lib.job.directory import EXIT
 from jobworker_lib.shim import main as shim
 from jobworker_lib.shim.signals import SignalPipe
@@ -154,7 +154,8 @@ class ForkServer:
                 self._undertakers.discard(pid)
                 if job := self._jobs.pop(pid, None):
                     widowed.append(job)
-        tree.kill(self._orphans)
+        if self._orphans():
+            tree.uproot(self._is_orphan, self._orphans)
         for job in widowed:
             if os.path.exists(job) and not os.path.exists(os.path.join(job, EXIT)):
                 self._bury(job)
@@ -180,15 +181,17 @@ class ForkServer:
             sock.close()
 
     def _orphans(self) -> list[int]:
-        ours = {pid for _, pid in self._shims.values()} | self._undertakers
-        own = os.getpid()
-        children = [pid for pid in descendants(own) if pid not in ours and _parent(pid) == own]
+        children = [pid for pid in descendants(os.getpid()) if self._is_orphan(pid, _parent(pid))]
         return children + descendants(*children)
+
+    def _is_orphan(self, pid: int, parent: int) -> bool:
+        is_ours = pid in self._undertakers or any(pid == shim for _, shim in self._shims.values())
+        return parent == os.getpid() and not is_ours
 
 
 def _parent(pid: int) -> int:
-    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[1])
+    with suppress(OSError):
+        return parent_of(pid)
     return 0
 
 

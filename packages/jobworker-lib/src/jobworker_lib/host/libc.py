@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _ARGUMENTS = slice(45, 47)
 """Where a process keeps its arguments, of what follows its name in ``stat``."""
+
+_OF_ONE_THAT_IS_GONE = (errno.EINVAL, errno.ENOENT)
+"""Besides ESRCH: what some kernels tell of a process that is just being reaped."""
 
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -39,6 +43,16 @@ def set_command_line(text: str) -> None:
     if 0 < start < end:  # zeros are what those are told who may not know
         ctypes.memset(start, 0, end - start)
         ctypes.memmove(start, text.encode(), min(len(text.encode()), end - start - 1))
+
+
+def pidfd_of(pid: int) -> int:
+    """A pidfd of a process (pidfd_open(2)). ProcessLookupError where it is gone."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno not in _OF_ONE_THAT_IS_GONE:
+            raise
+        raise ProcessLookupError(error.errno, os.strerror(error.errno)) from None
 
 
 def inotify_init() -> int:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+_STAT_BYTES = 1024
+"""More than a file ``stat`` ever has."""
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") >> 10
 
 
@@ -32,19 +34,37 @@ def all_pids() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
+def parent_of(pid: int) -> int:
+    """The parent of a process. FileNotFoundError or ProcessLookupError where it is gone."""
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)  # not open(), which takes twice as long
+    try:
+        data = os.read(descriptor, _STAT_BYTES)
+    finally:
+        os.close(descriptor)
+    # The name, in parentheses, may itself hold spaces and parentheses.
+    return int(data[data.rindex(b")") + 1 :].split(None, 2)[1])
+
+
 def descendants(*roots: int) -> list[int]:
     """The pids of all processes below ``roots``, parents before their children; zombies included."""
     children: dict[int, list[int]] = {}
     for pid in all_pids():
-        with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
-            # The name, in parentheses, may itself hold spaces and parentheses.
-            parent = int(file.read().rpartition(b")")[2].split()[1])
-            children.setdefault(parent, []).append(pid)
+        with suppress(OSError):
+            children.setdefault(parent_of(pid), []).append(pid)
     found: dict[int, None] = {}
     level: Iterable[int] = roots
     while level := [child for parent in level for child in children.get(parent, ()) if child not in found]:
         found.update(dict.fromkeys(level))
     return list(found)
+
+
+def own_children() -> list[int]:
+    """The children of this process's one thread, zombies included; none where the kernel doesn't tell them."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+            return list(map(int, file.read().split()))
+    except FileNotFoundError:
+        return []
 
 
 def name_and_memory(pid: int) -> tuple[str, int] | None:

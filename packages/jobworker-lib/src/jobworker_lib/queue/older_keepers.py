@@ -9,8 +9,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from jobworker_lib.host.libc import pidfd_of
 from jobworker_lib.host.procfs import all_pids
-from jobworker_lib.host.tree import handle_of
 from jobworker_lib.store.version import FORMAT
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _kill_holders(lock: int) -> None:
     """Kill the keepers that have this file open; not an older engine that is about to hand it to one."""
     for pid in all_pids():
         with suppress(OSError):  # it is gone, or another user's
-            handle = handle_of(pid)
+            handle = pidfd_of(pid)
             try:
                 if _name(pid) == PROCESS_NAME and any(os.path.samestat(os.fstat(lock), file) for file in _files(pid)):
                     signal.pidfd_send_signal(handle, signal.SIGKILL)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from jobworker_lib.shim.teller import Teller
 
 _KILL_AGAIN_SECONDS = 0.05
+_TERMINATING_SECONDS = 3.0
+"""How long it may take, at least, until all have got SIGTERM. A fork bomb always has new ones."""
 
 
 class JobLoop:
@@ -207,7 +209,8 @@ class JobLoop:
                 ending.stop(Reason.TIMED_OUT, DEFAULT_GRACE_SECONDS)
         if ending.terminate_at is not None and ending.terminate_at <= now:
             ending.terminate_at = None
-            tree.terminate(_own_tree, self._interaction.farewell)
+            until = max(now + _TERMINATING_SECONDS, ending.kill_at or now)
+            tree.terminate(tree.below(os.getpid()), self._interaction.farewell, until)
         if ending.kill_at is not None and ending.kill_at <= now:
             ending.kill_at = now + _KILL_AGAIN_SECONDS
             self._kill()
@@ -219,7 +222,7 @@ class JobLoop:
         self._memory.kill_begins()
         if self._group is not None:
             self._group.kill()
-        tree.kill(_own_tree)
+        tree.uproot(tree.below(os.getpid()), _own_tree)
 
     def _milliseconds_to_next(self) -> float | None:
         ending = self._ending

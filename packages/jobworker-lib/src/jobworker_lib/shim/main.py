@@ -86,5 +86,5 @@ def _answer(reply: socket.socket | None, message: dict[str, object]) -> None:
 def _kill_all() -> None:
     with suppress(ChildProcessError):
         while True:
-            tree.kill(lambda: descendants(os.getpid()))
+            tree.uproot(tree.below(os.getpid()), lambda: descendants(os.getpid()))
             os.waitpid(-1, 0)

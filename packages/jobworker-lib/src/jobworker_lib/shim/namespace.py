@@ -9,7 +9,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jobworker_lib.host.tree import handle_of
+from jobworker_lib.host.libc import pidfd_of
 from jobworker_lib.isolation import calls
 from jobworker_lib.shim import init
 from jobworker_lib.shim.enter import hear
@@ -97,7 +97,7 @@ class Namespace:
                 self.main_pid = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0]
         if self.main_pid:
             with suppress(ProcessLookupError):
-                self._main = handle_of(self.main_pid)
+                self._main = pidfd_of(self.main_pid)
 
 
 def _clone(orders: Orders, flags: int, link: socket.socket, failures: int) -> int:

@@ -162,9 +162,9 @@ def _kill_processes(directory: JobDirectory) -> None:
     looks_in_vain = 0
     # One look is not enough: in the midst of execve(2) a process has no environment that can be read.
     while looks_in_vain < _LOOKS_IN_VAIN and time.monotonic() < give_up_at:
-        if leftovers():
+        if found := set(leftovers()):
             looks_in_vain = 0
-            tree.kill(leftovers)
+            tree.uproot(lambda pid, _: pid in found, leftovers)  # it is called at once
         else:
             looks_in_vain += 1
         time.sleep(_PAUSE_SECONDS)
