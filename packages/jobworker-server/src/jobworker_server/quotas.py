@@ -18,10 +18,12 @@ from jobworker_server.errors import QuotaError
 
 LONGEST_WAIT_SECONDS = 1.0
 """A call that would have to wait longer for its turn is refused."""
-_SENT_AT_ONCE = 16 << 20
+_SENT_AT_ONCE = 8 << 20
 """Bytes that all calls of a client may be sending at once: unread, it stays in memory, several times."""
 _MOST_OF_A_CALL = 1 << 20
-_LEAST_OF_A_CALL = 64 << 10
+_LEAST_OF_A_CALL = 16 << 10
+_PARTS = 4
+"""Of so many each call takes one of what is left."""
 _STREAM_RETRY_SECONDS = 1.0
 _MOST_CLIENTS = 10_000
 """Of so many it is known how often they called; those that are forgotten may begin anew."""
@@ -52,11 +54,13 @@ class Quotas:
 class _Client:
     """What one client has done."""
 
-    __slots__ = ("calls", "open")
+    __slots__ = ("calls", "open", "sending")
 
     def __init__(self, calls: Bucket) -> None:
         self.calls = calls
         self.open = 0
+        self.sending = 0
+        """Bytes that its calls may be sending at the moment."""
 
 
 class Accounts:
@@ -87,7 +91,11 @@ class Accounts:
         try:
             if wait:
                 await asyncio.sleep(wait)
-            yield Share(self, client)
+            share = Share(self, client)
+            try:
+                yield share
+            finally:
+                share.send_nothing()
         finally:
             client.open -= 1
 
@@ -132,10 +140,23 @@ class Share:
     def __init__(self, accounts: Accounts, client: _Client) -> None:
         self._accounts = accounts
         self._client = client
+        self._sending = 0
 
     def sendable_bytes(self) -> int:
-        """How much output to send at once."""
-        return max(_LEAST_OF_A_CALL, min(_SENT_AT_ONCE // max(1, self._client.open), _MOST_OF_A_CALL))
+        """How much output to send next, now that what was sent before is on its way.
+
+        A part of what the other calls leave: theirs may be stuck, and then stays in memory.
+        """
+        self.send_nothing()
+        left = _SENT_AT_ONCE - self._client.sending
+        self._sending = max(_LEAST_OF_A_CALL, min(left // _PARTS, _MOST_OF_A_CALL))
+        self._client.sending += self._sending
+        return self._sending
+
+    def send_nothing(self) -> None:
+        """What was sent before is on its way, and no more comes for now."""
+        self._client.sending -= self._sending
+        self._sending = 0
 
     async def turn(self, calls: float = 1.0) -> None:
         """Wait until the call may do what is as much work as so many calls."""
