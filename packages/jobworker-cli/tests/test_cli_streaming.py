@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli_process import TIMEOUT_SECONDS, Spawn
+from cli_process import TIMEOUT_SECONDS, Cli, Spawn
 from jobworker.v1 import job_pb2
 from jobworker.v1 import worker_service_pb2 as api
 from scripted_server import ScriptedServer, chunk, job, refusal
@@ -203,3 +203,21 @@ def test_run_exits_with_125_when_the_connection_breaks(live: LiveJob, spawn: Spa
     assert process.wait(TIMEOUT_SECONDS) == 125
     assert process.stderr is not None
     assert f"`jobworker-cli logs --offset 105 {live.id}`" in process.stderr.read().decode()
+
+
+@pytest.mark.parametrize("command", ["logs", "run"])
+def test_who_is_not_accepted_any_more_is_told_where_to_go_on(cli: Cli, server: ScriptedServer, command: str) -> None:
+    live = job()
+    server.service.jobs = [live]
+    refuse = refusal("UNAUTHENTICATED", "BAD_CERTIFICATE", "the certificate is revoked")
+
+    def output(request: api.GetOutputRequest, context: Any) -> Iterator[api.GetOutputResponse]:
+        yield api.GetOutputResponse(chunks=[chunk(b"hello", 100)])
+        refuse(request, context)
+
+    server.service.answers["GetOutput"] = output
+    done = cli("logs", live.id) if command == "logs" else cli("run", "true")
+    assert (done.returncode, done.stdout) == (4 if command == "logs" else 125, "hello")
+    assert "error: the certificate is revoked\n" in done.stderr
+    assert "--offset 105" in done.stderr
+    assert "a client certificate that is accepted (--name or --cert)" in done.stderr

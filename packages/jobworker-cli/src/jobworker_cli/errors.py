@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 class ClientError(Exception):
     """The root of the errors of this package. ``hint`` says what to do about it, and may be empty."""
 
+    offset: int | None = None
+    """Where to go on with the output that it cut; None where there was none."""
+
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint

@@ -46,6 +46,12 @@ def of_error(error: errors.ClientError) -> int:
     return next((status for kind, status in _BY_ERROR if isinstance(error, kind)), FAILED)
 
 
+def way_to_be_allowed(error: errors.ClientError) -> str:
+    """What to add to the hint at a command that goes on, where the server does not accept the client any more."""
+    refused = isinstance(error, errors.NotAuthenticatedError | errors.PermissionDeniedError)
+    return ", and a client certificate that is accepted (--name or --cert)" if refused else ""
+
+
 def of_failed_start(error: errors.ClientError) -> int:
     """The exit status of ``run`` where the job could not be started."""
     if isinstance(error, errors.CommandNotFoundError):

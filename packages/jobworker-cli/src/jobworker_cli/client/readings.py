@@ -61,7 +61,10 @@ class OutputReading:
 
     def given_up(self, error: ClientError) -> ClientError:
         """Where to go on, once there was some output."""
-        if self._reached is None or not isinstance(error, NoAnswerError):
+        if self._reached is None:
+            return error
+        if not isinstance(error, NoAnswerError):  # such as a certificate that was revoked meanwhile
+            error.offset = self._reached
             return error
         message = f"{error} (the output had come to offset {self._reached})"
         return OutputInterruptedError(message, self._reached)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from jobworker_cli import options, quantities
+from jobworker_cli import exit_status, options, quantities
 from jobworker_cli.connection import connect
-from jobworker_cli.errors import InvalidRequestError, OutputInterruptedError
+from jobworker_cli.errors import ClientError, InvalidRequestError
 from jobworker_cli.models import Job, Stream
 from jobworker_cli.render import chunk_lines
 from jobworker_cli.stamps import MarkedOutput
@@ -79,8 +79,9 @@ def logs(
                     print_line("\n".join(chunk_lines(batch)))
                 else:
                     marked.write(batch)
-        except OutputInterruptedError as error:
-            error.hint = f"go on with --offset {error.offset}"
+        except ClientError as error:
+            if error.offset is not None:
+                error.hint = f"go on with --offset {error.offset}{exit_status.way_to_be_allowed(error)}"
             raise
 
 

@@ -10,7 +10,7 @@ import typer
 from jobworker_cli import exit_status, options, session
 from jobworker_cli.commands.start import start_and_leave
 from jobworker_cli.connection import connect
-from jobworker_cli.errors import ClientError, OutputInterruptedError
+from jobworker_cli.errors import ClientError
 from jobworker_cli.job_output import write_output
 from jobworker_cli.models import JobState
 from jobworker_cli.start_options import start_job, takes_start_options
@@ -68,10 +68,10 @@ def run(
         try:
             ended = _follow(client, job, stopper, feed=feed)
         except ClientError as error:
-            offset = error.offset if isinstance(error, OutputInterruptedError) else 0
             report(error)
-            way_back = f"attach {job.id}" if feed else f"logs --offset {offset} {job.id}"
-            say(f"hint: the job may go on running; `jobworker-cli {way_back}` comes back to it")
+            way_back = f"attach {job.id}" if feed else f"logs --offset {error.offset or 0} {job.id}"
+            allowed = exit_status.way_to_be_allowed(error)
+            say(f"hint: the job may go on running; `jobworker-cli {way_back}`{allowed} comes back to it")
             raise typer.Exit(exit_status.JOBWORKER_FAILED) from None
     if ended is None:
         return
