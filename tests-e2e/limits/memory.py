@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobworker_lib import Engine, Isolation, Limits, Reason, State
+from jobworker_lib import Engine, Isolation, Limits, Reason, StartError, State
 from limits.tools import MIB, Machine, hog
 
 
@@ -39,6 +39,21 @@ def the_killed_is_named_without_the_kernels_log(engine: Engine, machine: Machine
         assert "python" in (status.out_of_memory_process or ""), status
         if machine.version == 2:
             assert (status.out_of_memory_process or "").startswith("probably python"), status
+
+
+def too_little_memory_to_begin_fails_the_start(engine: Engine, machine: Machine) -> None:
+    """It says so, rather than that the command ran and was killed."""
+    for isolation in (None, Isolation(pid=True), Isolation(uts=True)):
+        error = None
+        try:
+            engine.run(["true"], limits=Limits(memory_bytes=4096), isolation=isolation)
+        except StartError as found:
+            error = found
+        assert error is not None
+        assert "killed before its command was executed: the limit memory_bytes, 4096" in str(error), error
+        assert error.job_id is not None
+        assert engine.get(error.job_id).status().state is State.FAILED
+        assert machine.cgroups_with(error.job_id) == []
 
 
 def memory_of_a_child_ends_the_whole_job(engine: Engine, _machine: Machine) -> None:

@@ -13,6 +13,7 @@ EVERYWHERE: tuple[Scenario, ...] = (
     processes.is_in_its_cgroup_before_it_is_executed,
     memory.too_much_memory_is_told_as_such,
     memory.memory_of_a_child_ends_the_whole_job,
+    memory.too_little_memory_to_begin_fails_the_start,
     processors.processor_time_is_bounded,
     processors.weights_share_a_processor,
     processors.niceness_shares_a_processor,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _STAT_BYTES = 1024
 """More than a file ``stat`` ever has."""
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") >> 10
+_FORKED_AND_NOT_EXECUTED = 0x40
+"""PF_FORKNOEXEC, among a process's flags."""
 
 
 @cache
@@ -72,6 +74,13 @@ def name_and_memory(pid: int) -> tuple[str, int] | None:
     with suppress(OSError, ValueError), open(f"/proc/{pid}/stat", "rb") as file:
         before, _, after = file.read().rpartition(b")")
         return os.fsdecode(before.partition(b"(")[2]), int(after.split()[21]) * _PAGE_KIB
+    return None
+
+
+def was_executed(pid: int) -> bool | None:
+    """Whether a process has executed a program since it was forked; None: it is reaped."""
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return not int(file.read().rpartition(b")")[2].split()[6]) & _FORKED_AND_NOT_EXECUTED
     return None
 
 

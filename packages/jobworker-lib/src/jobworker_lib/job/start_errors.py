@@ -40,6 +40,7 @@ _KINDS: Final[dict[str, type[StartError]]] = {
     "bad_working_directory": WorkingDirectoryError,
     "arguments_too_long": ArgumentsTooLongError,
     "no_terminal": StartError,
+    "killed": StartError,
 }
 
 
@@ -51,10 +52,21 @@ class StepError(OSError):
         self.step = step
 
 
+class KilledError(OSError):
+    """A job's main process was killed before execve(2)."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EINTR, os.strerror(errno.EINTR))
+
+
 def explain(error: OSError | LimitNotEnforceableError, spec: JobSpec) -> tuple[str, str]:
     """The kind of error and a message for people, of what failed before execve(2), or of that itself."""
     if isinstance(error, LimitNotEnforceableError):
         return f"{LIMIT_STEP}{error.limit}", str(error)
+    return _explain_killed(spec) if isinstance(error, KilledError) else _explain_failure(error, spec)
+
+
+def _explain_failure(error: OSError, spec: JobSpec) -> tuple[str, str]:
     reason = os.strerror(error.errno or 0)
     step = error.step if isinstance(error, StepError) else None
     if step is not None and step != WORKING_DIRECTORY:
@@ -86,6 +98,13 @@ def raise_start_error(job_id: str, record: ExitRecord) -> None:
             name = kind.removeprefix(prefix)
             raise error(name, message.removeprefix(str(error(name, ""))))
     raise _KINDS.get(kind, StartError)(job_id, message)  # a later version's shim may know more kinds
+
+
+def _explain_killed(spec: JobSpec) -> tuple[str, str]:
+    told = "the job was killed before its command was executed"
+    if spec.limits.memory_bytes is not None:
+        told += f": the limit memory_bytes, {spec.limits.memory_bytes}, may be too small for that"
+    return "killed", told
 
 
 def _explain_step(step: str, number: int) -> tuple[str, str]:

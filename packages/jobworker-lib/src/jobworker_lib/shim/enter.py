@@ -39,6 +39,8 @@ class Command:
 def enter(command: Command, steps: Iterable[Step], fork: Callable[[], int] = os.fork) -> int:
     """Execute a command in a child that leads a session of its own and has taken the steps: its pid.
 
+    It may have been killed, or have exited in a step, before it came so far.
+
     Raises:
         StepError: a step failed.
         OSError: of fork or execve(2).
@@ -86,7 +88,7 @@ def become(command: Command, steps: Iterable[Step], failures: int, signals: Iter
 
 
 def hear(reading: int, command: Command) -> None:
-    """Return when the command was executed; otherwise raise what the child wrote, as :func:`enter` does."""
+    """Return when the child has executed the command, or is gone; otherwise raise what it wrote, as :func:`enter`."""
     if failure := os.read(reading, _LONGEST_FAILURE).decode():
         number, _, name = failure.partition(" ")
         if name != EXECUTION:

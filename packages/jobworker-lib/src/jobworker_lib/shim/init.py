@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from jobworker_lib.host import libc
+from jobworker_lib.host.procfs import was_executed
 from jobworker_lib.isolation import calls
 from jobworker_lib.shim.enter import EXECUTION, become
 from jobworker_lib.shim.signals import SignalPipe
@@ -31,8 +32,8 @@ BORN = b"born"
 """What the main process sends first: the kernel adds who it is."""
 MAIN = 0
 """Stands for the main process among those that were killed: the shim knows it by another pid."""
-STATUS = struct.Struct("=i")
-"""How the main process ended, as waitpid(2) told it."""
+STATUS = struct.Struct("=i?")
+"""How the main process ended, as waitpid(2) told it, and whether it had executed the command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +131,9 @@ def _reap(main: int, link: socket.socket, victims: Victims) -> None:
         if ended is None:
             return
         name = name_of_killed(ended.si_pid, ended.si_code, ended.si_status)
+        is_executed = bool(was_executed(ended.si_pid))
         pid, wait_status, used = os.wait4(ended.si_pid, 0)
         if name is not None:
             victims.add(Victim(name, MAIN if pid == main else pid, used.ru_maxrss))
         if pid == main:
-            link.send(STATUS.pack(wait_status))
+            link.send(STATUS.pack(wait_status, is_executed))

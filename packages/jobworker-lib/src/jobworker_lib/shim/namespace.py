@@ -10,7 +10,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib.host.libc import pidfd_of
+from jobworker_lib.host.procfs import was_executed
 from jobworker_lib.isolation import calls
+from jobworker_lib.job.start_errors import KilledError
 from jobworker_lib.shim import init
 from jobworker_lib.shim.enter import hear
 from jobworker_lib.shim.victims import Victims
@@ -56,6 +58,17 @@ class Namespace:
         finally:
             os.close(reading)
         self.link.setblocking(False)
+
+    def require_executed(self) -> None:
+        """Return if the main process has executed its command. KilledError, and all of it ends."""
+        is_executed = was_executed(self.main_pid) if self.main_pid else False
+        if is_executed is None:  # the init process has reaped it, and tells, unless it was killed as well
+            told = self.link.recv(_LONGEST_MESSAGE, socket.MSG_PEEK)
+            is_executed = len(told) != init.STATUS.size or bool(init.STATUS.unpack(told)[1])
+        if not is_executed:
+            self.close()
+            os.waitpid(self.init_pid, 0)
+            raise KilledError
 
     def main_status(self) -> int | None:
         """The wait status of the main process; None: it has not ended."""

@@ -10,9 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobworker_lib.errors import InvalidArgumentError
+from jobworker_lib.host.procfs import was_executed
 from jobworker_lib.isolation import plan as isolating
 from jobworker_lib.job.isolation import Isolation
-from jobworker_lib.job.start_errors import WORKING_DIRECTORY, StepError
+from jobworker_lib.job.start_errors import WORKING_DIRECTORY, KilledError, StepError
 from jobworker_lib.shim.enter import Command, enter
 from jobworker_lib.shim.init import Orders
 from jobworker_lib.shim.limiting import limit_steps
@@ -21,12 +22,13 @@ from jobworker_lib.shim.pty import Terminal, take_over
 from jobworker_lib.shim.victims import Victims
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from jobworker_lib.cgroup.group import Group
     from jobworker_lib.isolation.plan import IsolationPlan
     from jobworker_lib.job.spec import JobSpec
     from jobworker_lib.job.terminal import TerminalSize
+    from jobworker_lib.shim.enter import Step
 
 
 class Spawned:
@@ -37,6 +39,7 @@ class Spawned:
 
         Raises:
             StepError: of what the main process does to itself before.
+            KilledError: it was killed before.
             OSError: of chdir(2) (``filename`` is the working directory) or execve(2).
         """
         self._group = group
@@ -132,7 +135,7 @@ class Spawned:
             steps.append(("terminal", take_over))
         command = Command(spec.argv, spec.env, stdio)
         if plan is None:
-            self.pid = enter(command, [*steps, (WORKING_DIRECTORY, partial(os.chdir, spec.cwd))], fork)
+            self.pid = _execute_by_fork(command, [*steps, (WORKING_DIRECTORY, partial(os.chdir, spec.cwd))], fork)
         elif plan.has_init:
             orders = Orders(
                 command=command,
@@ -142,9 +145,11 @@ class Spawned:
                 fork=fork,
             )
             self._namespace = Namespace(orders, plan.clone_flags)
+            self._namespace.require_executed()
             self.pid = self._namespace.main_pid
         else:
-            self.pid = enter(command, [*steps, *isolating.namespace_steps(plan), *isolating.command_steps(plan)], fork)
+            steps += [*isolating.namespace_steps(plan), *isolating.command_steps(plan)]
+            self.pid = _execute_by_fork(command, steps, fork)
 
 
 def _isolation_plan(spec: JobSpec, terminal: str | None) -> IsolationPlan | None:
@@ -162,6 +167,14 @@ def _isolation_plan(spec: JobSpec, terminal: str | None) -> IsolationPlan | None
         )
     except InvalidArgumentError as error:
         raise StepError(error.field, errno.ENOENT) from None
+
+
+def _execute_by_fork(command: Command, steps: Iterable[Step], fork: Callable[[], int]) -> int:
+    pid = enter(command, steps, fork)
+    if not was_executed(pid):
+        os.waitpid(pid, 0)
+        raise KilledError
+    return pid
 
 
 def _execute_by_vfork(spec: JobSpec, stdio: tuple[int, int, int], prepare: Callable[[], None] | None) -> int:
