@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from conformance.jobs import SLEEPER
 from conformance.processes import PATIENCE_SECONDS, wait_until
@@ -28,7 +29,7 @@ roles:
   bounded: {{like: user, running: 1, commands: [/bin/sleep, /bin/true]}}
   free: {{like: user}}
   fenced: {{like: user, isolation: full, writable: [{writable}]}}
-  limited: {{like: user, limits: {{default: {{openFiles: 50}}, max: {{openFiles: 60, coreSize: 0}}}}}}
+  limited: {{like: user, limits: {{default: {{openFiles: 50}}, max: {{openFiles: 60, coreSize: 0, timeout: 1h}}}}}}
   lowly: {{like: user, users: [nobody, games]}}
   lowly-fenced: {{like: user, users: [nobody], isolation: full}}
   mighty: {{like: user, newPrivileges: true}}
@@ -120,6 +121,24 @@ def test_the_command_line_may_tell_the_type_of_its_terminal(own_server: Server, 
         assert refusal(ann, sh("true"), terminal=size, env={"TERM": "/tmp/x"})[0] == "NOT_ALLOWED"
     refused = own_cli("start", "--env", "LD_PRELOAD=x", "--", "/bin/sh", client=pair, status=4)
     assert "the role 'plain' does not allow to set the variable 'LD_PRELOAD'; it allows LANG, APP_*" in refused.err
+
+
+def test_nobody_has_more_time_than_the_maximum(own_server: Server, certs: Certs) -> None:
+    with Api(own_server, certs.client("limited", "ann")) as ann, Api(own_server, certs.client("free", "ann")) as free:
+        job = ann.start(SLEEPER)
+        assert job.timeout.ToSeconds() == 3600
+        told = "this server allows jobs to run 1h at most"
+        assert refusal(ann, SLEEPER, timeout=Duration(seconds=3601)) == ("INVALID_ARGUMENT", f"timeout: {told}")
+        for field, change in (("timeout", Duration(seconds=3601)), ("no_timeout", True)):
+            with failing() as failure:
+                ann.call("Update", job_id=job.id, **{field: change})
+            assert (failure.reason, failure.message) == ("INVALID_ARGUMENT", f"{field}: {told}")
+        ann.call("Update", job_id=job.id, timeout=Duration(seconds=60))
+        assert ann.status(job.id).timeout.ToSeconds() == 60
+        free.call("Update", job_id=job.id, no_timeout=True)
+        assert not ann.status(job.id).HasField("timeout"), "it is bounded for who asks, as a start is"
+        ann.call("Update", job_id=job.id, timeout=Duration(nanos=1))
+        assert ann.wait(job.id).reason == job_pb2.EXIT_REASON_TIMED_OUT
 
 
 def test_limits_are_the_tighter_ones(own_server: Server, certs: Certs) -> None:

@@ -25,8 +25,8 @@ def test_all_that_can_be_said() -> None:
     found = policy("""
         default: {memory: 512M, memoryHigh: 400MiB, swap: 0, cpus: 1.5, cpuWeight: 50, pids: 100, openFiles: 1024,
                   fileSize: 1G, coreSize: 0, nice: 5,
-                  io: [{read: 50M, write: 20M}, {device: /srv, readOps: 100, writeOps: 50}]}
-        max: {memory: 1G, cpus: 2}
+                  timeout: 90, io: [{read: 50M, write: 20M}, {device: /srv, readOps: 100, writeOps: 50}]}
+        max: {memory: 1G, cpus: 2, timeout: 1.5h}
     """)
     assert found.default == Limits(
         memory_bytes=512 * MEBI,
@@ -45,6 +45,7 @@ def test_all_that_can_be_said() -> None:
         ),
     )
     assert found.maximum == Limits(memory_bytes=1024 * MEBI, cpus=2)
+    assert (found.default_timeout, found.maximum_timeout) == (90, 5400)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,10 @@ def test_all_that_can_be_said() -> None:
         ("{default: {io: [{reads: 5M}]}}", "io must hold none but device, read, write, readOps, writeOps"),
         ("{default: {io: [{device: sda}]}}", "io.device: expected an absolute path, not 'sda'"),
         ("{default: {pids: 10}, max: {pids: 5}}", "limits.default.pids goes beyond limits.max.pids"),
+        ("{max: {timeout: soon}}", "limits.max.timeout: expected a time such as 90s, 30m or 8h, not 'soon'"),
+        ("{max: {timeout: 0}}", "limits.max.timeout: expected more than no time, not 0"),
+        ("{max: {timeout: -1}}", "limits.max.timeout: expected a time"),
+        ("{default: {timeout: 2h}, max: {timeout: 1h}}", "limits.default.timeout goes beyond limits.max.timeout"),
         ("{default: {nice: 0}, max: {nice: 5}}", "limits.default.nice goes beyond limits.max.nice"),
     ],
 )
@@ -104,6 +109,45 @@ def test_what_holds_for_a_job(given: str, asked: dict[str, Any], holds: dict[str
     assert policy(given).applied(Limits(**asked), "/") == Limits(**holds)
 
 
+@pytest.mark.parametrize(
+    ("given", "asked", "holds"),
+    [
+        ("{}", None, None),
+        ("{}", 5, 5),
+        ("{default: {timeout: 60}}", None, 60),
+        ("{default: {timeout: 60}}", 1e9, 1e9),
+        ("{max: {timeout: 60}}", None, 60),
+        ("{max: {timeout: 60}}", 60, 60),
+        ("{default: {timeout: 30}, max: {timeout: 60}}", None, 30),
+    ],
+)
+def test_how_long_a_job_may_run(given: str, asked: float | None, holds: float | None) -> None:
+    assert policy(given).applied_timeout(asked) == holds
+
+
+def test_more_time_than_the_maximum_is_refused() -> None:
+    found = policy("{max: {timeout: 90m}}")
+    with pytest.raises(InvalidRequestError, match="timeout: this server allows jobs to run 90m at most"):
+        found.applied_timeout(5400.1)
+    with pytest.raises(InvalidRequestError, match="no_timeout: this server allows jobs to run 90m at most"):
+        found.check_timeout("no_timeout", None)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "default", "most"),
+    [
+        ("{max: {timeout: 1h}}", "{}", None, 3600),
+        ("{max: {timeout: 1h}}", "{max: {timeout: 2h}}", None, 3600),
+        ("{max: {timeout: 1h}}", "{default: {timeout: 2h}}", 3600, 3600),
+        ("{default: {timeout: 5m}}", "{default: {timeout: 9m}, max: {timeout: 1h}}", 540, 3600),
+        ("{default: {timeout: 5m}}", "{max: {timeout: 1m}}", 60, 60),
+    ],
+)
+def test_of_two_the_tighter_time_holds(one: str, other: str, default: float | None, most: float) -> None:
+    both = policy(one).and_(policy(other))
+    assert (both.default_timeout, both.maximum_timeout) == (default, most)
+
+
 def test_devices_are_those_of_the_start_or_else_the_default() -> None:
     found = policy("{default: {io: [{read: 1M}]}}")
     own = (IoLimit(write_bytes_per_second=5),)
@@ -116,7 +160,7 @@ def test_devices_are_those_of_the_start_or_else_the_default() -> None:
     [
         ("{max: {pids: 10}}", {"pids": 11}, "limits.pids: this server allows at most 10"),
         ("{max: {nice: 5}}", {"nice": 4}, "limits.nice: this server allows at least 5"),
-        ("{max: {memory: 1M}}", {"memory_bytes": MEBI + 1}, "limits.memory_bytes: this server allows at most 1048576"),
+        ("{max: {memory: 1M}}", {"memory_bytes": MEBI + 1}, "limits.memory_bytes: this server allows at most 1M"),
     ],
 )
 def test_more_than_the_maximum_is_refused(given: str, asked: dict[str, Any], problem: str) -> None:

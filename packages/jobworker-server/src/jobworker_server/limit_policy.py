@@ -9,6 +9,7 @@ from typing import Any
 from jobworker_lib import Limits
 from jobworker_server.disk_policy import bounded
 from jobworker_server.errors import InvalidRequestError
+from jobworker_server.quantities import size_text, time_text
 
 _BOUNDED = tuple(limit.name for limit in fields(Limits) if limit.name != "io")
 _OF_A_JOB_WITHOUT = {"cpu_weight": 100, "nice": 0}
@@ -24,6 +25,10 @@ class LimitPolicy:
     maximum: Limits = field(default_factory=Limits)
     """What a start may ask for at most, and what holds where neither it nor the default says anything. For the niceness
     it is the least; what holds of disks, :mod:`.disk_policy` tells."""
+    default_timeout: float | None = None
+    """Seconds that a job may run whose start does not say; None: what the maximum is."""
+    maximum_timeout: float | None = None
+    """Seconds that a job may run at most, counted from its start; None: for ever."""
 
     def applied(self, limits: Limits, cwd: str) -> Limits:
         """What holds for a job that asks for these limits, and works in ``cwd``.
@@ -35,7 +40,8 @@ class LimitPolicy:
         if excess := self.excess(limits):
             name, bound = excess
             least = "at least" if name == "nice" else "at most"
-            raise InvalidRequestError(f"limits.{name}", f"this server allows {least} {bound}")
+            most = size_text(int(bound)) if name.endswith("_bytes") else bound
+            raise InvalidRequestError(f"limits.{name}", f"this server allows {least} {most}")
         given: dict[str, Any] = {name: value for name in _BOUNDED if (value := self._given(limits, name)) is not None}
         disks = bounded(self.maximum.io, limits.io or self.default.io, cwd, refuse=bool(limits.io))
         found = Limits(**given, io=disks)
@@ -44,6 +50,23 @@ class LimitPolicy:
             high = found.memory_high_bytes if found.memory_high_bytes < found.memory_bytes else None
             return replace(found, memory_high_bytes=high)
         return found
+
+    def applied_timeout(self, asked: float | None) -> float | None:
+        """The seconds that a job may run whose start asks for so many; InvalidRequestError where they are too many."""
+        if asked is None:
+            return self.maximum_timeout if self.default_timeout is None else self.default_timeout
+        self.check_timeout("timeout", asked)
+        return asked
+
+    def check_timeout(self, name: str, seconds: float | None) -> None:
+        """Refuse that a job may run so many seconds, or for ever, by an InvalidRequestError for that field."""
+        if self.maximum_timeout is not None and not self.allows_timeout(seconds):
+            raise InvalidRequestError(name, f"this server allows jobs to run {time_text(self.maximum_timeout)} at most")
+
+    def allows_timeout(self, seconds: float | None) -> bool:
+        """Whether a job may run so many seconds; None: for ever."""
+        most = self.maximum_timeout
+        return most is None or (seconds is not None and seconds <= most)
 
     def excess(self, limits: Limits) -> tuple[str, float] | None:
         """The first limit that goes beyond the maximum, and that; None: there is none."""
@@ -62,7 +85,14 @@ class LimitPolicy:
             name: value if value is None else _tightest(name, value, getattr(maximum, name))
             for name, value in defaults.items()
         }
-        return LimitPolicy(Limits(**within, io=other.default.io or self.default.io), maximum)
+        most_seconds = _lesser(self.maximum_timeout, other.maximum_timeout)
+        seconds = self.default_timeout if other.default_timeout is None else other.default_timeout
+        return LimitPolicy(
+            Limits(**within, io=other.default.io or self.default.io),
+            maximum,
+            seconds if seconds is None else _lesser(seconds, most_seconds),
+            most_seconds,
+        )
 
     def _given(self, limits: Limits, name: str) -> float | None:
         for value in (getattr(limits, name), getattr(self.default, name)):
@@ -82,6 +112,12 @@ def _fields(choose: Callable[[str, Any, Any], Any], first: Limits, second: Limit
 
 def _tightest(name: str, first: float | None, second: float | None) -> float | None:
     """That of two which leaves less; None, which leaves anything, only where both are that."""
-    if first is None or second is None:
-        return second if first is None else first
-    return (max if name == "nice" else min)(first, second)
+    return (_greater if name == "nice" else _lesser)(first, second)
+
+
+def _lesser(first: float | None, second: float | None) -> float | None:
+    return min((value for value in (first, second) if value is not None), default=None)
+
+
+def _greater(first: float | None, second: float | None) -> float | None:
+    return max((value for value in (first, second) if value is not None), default=None)

@@ -9,7 +9,7 @@ from jobworker_lib import InvalidArgumentError, IoLimit, Limits
 from jobworker_lib.job.limit_checks import checked_limits
 from jobworker_server.errors import ConfigError
 from jobworker_server.limit_policy import LimitPolicy
-from jobworker_server.quantities import BYTES, quantity, size_text
+from jobworker_server.quantities import BYTES, SECONDS, quantity, size_text, time_text
 
 _Read = Callable[[object], Any]
 
@@ -28,6 +28,13 @@ def _processors(value: object) -> float:
     if type(value) not in (int, float):
         raise ValueError("expected a number of processors, such as 0.5")
     return value  # type: ignore[return-value]  # it was just looked at
+
+
+def _seconds(value: object) -> float:
+    seconds = quantity(str(value), SECONDS, "a time such as 90s, 30m or 8h")
+    if seconds == 0:
+        raise ValueError("expected more than no time")
+    return seconds
 
 
 def _path(value: object) -> str:
@@ -66,6 +73,9 @@ _KEYS: dict[str, tuple[str, _Read]] = {
     "nice": ("nice", _number),
     "io": ("io", _devices),
 }
+_TIMEOUT = "timeout"
+_PART_KEYS: dict[str, tuple[str, _Read]] = {**_KEYS, _TIMEOUT: (_TIMEOUT, _seconds)}
+"""Of the default, and of the maximum. The wall time is no field of the library's limits, as it can be changed later."""
 
 
 def limit_policy(value: object) -> LimitPolicy:
@@ -76,23 +86,24 @@ def limit_policy(value: object) -> LimitPolicy:
     """
     if not isinstance(value, dict) or not value.keys() <= {"default", "max"}:
         raise ConfigError("limits must hold default, max or both, such as limits: {max: {memory: 4G}}")
-    policy = LimitPolicy(
-        default=_limits("limits.default", value.get("default", {})),
-        maximum=_limits("limits.max", value.get("max", {})),
-    )
+    default, default_timeout = _part("limits.default", value.get("default", {}))
+    maximum, maximum_timeout = _part("limits.max", value.get("max", {}))
+    policy = LimitPolicy(default, maximum, default_timeout, maximum_timeout)
     if excess := policy.excess(policy.default):
         raise ConfigError(f"limits.default.{_key(excess[0])} goes beyond limits.max.{_key(excess[0])}")
+    if default_timeout is not None and not policy.allows_timeout(default_timeout):
+        raise ConfigError(f"limits.default.{_TIMEOUT} goes beyond limits.max.{_TIMEOUT}")
     return policy
 
 
-def written(limits: Limits) -> dict[str, str]:
-    """Limits as they would be written in the configuration file, by their keys."""
+def written(limits: Limits, timeout: float | None) -> dict[str, str]:
+    """Limits and a wall time as they would be written in the configuration file, by their keys."""
     found = {}
     for key, (name, read) in _KEYS.items():
         value = getattr(limits, name)
         if value is not None and value != ():
             found[key] = size_text(value) if read is _size else _devices_text(value) if name == "io" else f"{value:g}"
-    return found
+    return found if timeout is None else {**found, _TIMEOUT: time_text(timeout)}
 
 
 def _devices_text(devices: tuple[IoLimit, ...]) -> str:
@@ -104,9 +115,12 @@ def _devices_text(devices: tuple[IoLimit, ...]) -> str:
     return " and ".join(parts)
 
 
-def _limits(place: str, value: object) -> Limits:
+def _part(place: str, value: object) -> tuple[Limits, float | None]:
+    """The limits, and the wall time, that are the default or the maximum."""
+    found = _fields(place, value, _PART_KEYS)
+    timeout = found.pop(_TIMEOUT, None)
     try:
-        return checked_limits(Limits(**_fields(place, value, _KEYS)), lambda _, text: str(text))
+        return checked_limits(Limits(**found), lambda _, text: str(text)), timeout
     except InvalidArgumentError as error:
         name = error.field.removeprefix("limits.")
         raise ConfigError(f"{place}.{_key(name)}: {error.problem}") from None

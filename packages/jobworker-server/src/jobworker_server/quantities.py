@@ -12,9 +12,12 @@ _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-zA-Z]*)")
 
 def size_text(size: int) -> str:
     """Bytes as ``quantity`` reads them, in the largest unit of which they are a whole number."""
-    fitting = [(factor, unit) for unit, factor in BYTES.items() if size and size % factor == 0]
-    factor, unit = max(fitting, default=(1, ""))
-    return f"{size // factor}{unit.upper()}"
+    return _text(size, BYTES).upper()
+
+
+def time_text(seconds: float) -> str:
+    """Seconds as ``quantity`` reads them, in the largest unit of which they are a whole number."""
+    return _text(seconds, SECONDS)
 
 
 def quantity(text: str, units: dict[str, int], expected: str) -> float:
@@ -24,3 +27,9 @@ def quantity(text: str, units: dict[str, int], expected: str) -> float:
     if match is None or unit not in units:
         raise ValueError(f"expected {expected}")
     return float(match[1]) * units[unit]
+
+
+def _text(amount: float, units: dict[str, int]) -> str:
+    fitting = [(factor, unit) for unit, factor in units.items() if amount and amount % factor == 0]
+    factor, unit = max(fitting, default=(1, ""))
+    return f"{amount / factor:.15g}{unit}"

@@ -113,7 +113,8 @@ def _users(users: Sequence[str] | None) -> str | None:
 
 
 def _limits(limits: LimitPolicy) -> str | None:
-    default, most = limit_setting.written(limits.default), limit_setting.written(limits.maximum)
+    default = limit_setting.written(limits.default, limits.default_timeout)
+    most = limit_setting.written(limits.maximum, limits.maximum_timeout)
     parts = []
     if default:
         parts.append("by default " + ", ".join(f"{key} {value}" for key, value in default.items()))

@@ -28,12 +28,15 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
     user = permit.user(request.user)
     isolation = permit.isolation(convert.isolation(request.isolation) if request.HasField("isolation") else None)
     cwd = permit.working_directory(_absolute(request.cwd), _home(user), isolation)
+    limits = permit.rules.limits
     job = await call.engine.start(
         request.argv,
         cwd=cwd,
         env=request.env,
-        timeout=convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None,
-        limits=permit.rules.limits.applied(convert.limits(request.limits), cwd),
+        timeout=limits.applied_timeout(
+            convert.seconds("timeout", request.timeout) if request.HasField("timeout") else None
+        ),
+        limits=limits.applied(convert.limits(request.limits), cwd),
         labels=request.labels,
         owner=call.caller.owner,
         request_id=request.request_id or None,

@@ -12,12 +12,16 @@ from jobworker_server.policy import Operation
 
 async def _update(call: Call, request: UpdateRequest) -> UpdateResponse:
     job = await call.job(request.job_id)
+    limits = call.permit().rules.limits
     match request.WhichOneof("timeout_change"):
         case "timeout":
-            await call.change("updated", job, job.set_timeout(convert.seconds("timeout", request.timeout)))
+            timeout = convert.seconds("timeout", request.timeout)
+            limits.check_timeout("timeout", timeout)
+            await call.change("updated", job, job.set_timeout(timeout))
         case "no_timeout":
             if not request.no_timeout:
                 raise InvalidRequestError("no_timeout", "it can only be true; to keep the timeout, don't set it")
+            limits.check_timeout("no_timeout", None)
             await call.change("updated", job, job.set_timeout(None))
         case None:
             pass  # nothing to change: the answer tells the job as it is
