@@ -62,8 +62,12 @@ class Server:
             self.address = match[1] if match else ""
             return bool(match) or self._process.poll() is not None
 
-        wait_until(is_ready, "the server's readiness line")
-        assert self.address, self.log
+        try:
+            wait_until(is_ready, "the server's readiness line")
+            assert self.address, self.log
+        except BaseException:
+            self.kill()
+            raise
 
     @property
     def log(self) -> str:

@@ -234,8 +234,12 @@ class ServerProcess:
         return found
 
     def __enter__(self) -> Self:
-        wait_until(lambda: "listening on" in self.log or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log
+        try:
+            wait_until(lambda: "listening on" in self.log or self.process.poll() is not None)
+            assert self.process.poll() is None, self.log
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
