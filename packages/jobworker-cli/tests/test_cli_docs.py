@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,24 @@ def test_table_for_a_pipe_and_wide_table() -> None:
     holds("table-wide", "\n".join(table.wide(JOBS)) + "\n")
 
 
-def test_table_of_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_table_of_usage(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("TZ", "UTC")
     before = Sample(CREATED, Usage(cpu_user=1.0, cpu_system=0.5, memory_bytes=1 << 20, pids=3))
     usage = Usage(cpu_user=1.5, cpu_system=0.75, memory_bytes=3 << 29, io_read_bytes=999, io_write_bytes=1 << 45)
+    titles = usage_table.fitting(columns)
     rows = [
-        usage_table.HEADER,
-        usage_table.row(before, None),
-        usage_table.row(Sample(CREATED + timedelta(seconds=1), usage), before),
-        usage_table.row(Sample(CREATED + timedelta(seconds=2), None), before),
+        usage_table.header(titles),
+        usage_table.row(before, None, titles),
+        usage_table.row(Sample(CREATED + timedelta(seconds=1), usage), before, titles),
+        usage_table.row(Sample(CREATED + timedelta(seconds=2), None), before, titles),
     ]
-    holds("usage", "\n".join(rows) + "\n")
+    assert all(len(line) <= columns for line in rows)
+    holds(f"usage-{columns}", "\n".join(rows) + "\n")
+
+
+def test_columns_of_usage_are_left_out_one_by_one() -> None:
+    fitting = [usage_table.fitting(columns) for columns in range(120)]
+    assert fitting[0] == ("CPU",)
+    assert all(set(narrow) <= set(wide) for narrow, wide in pairwise(fitting))
+    assert fitting[len(usage_table.header()) - 1] != fitting[len(usage_table.header())] == usage_table.ALL

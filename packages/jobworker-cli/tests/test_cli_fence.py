@@ -19,7 +19,7 @@ from jobworker.v1 import worker_service_pb2 as api
 from jobworker_cli import errors
 from jobworker_cli.client import Client, Credentials, convert_fence
 from jobworker_cli.fence import IoLimit, Isolation, Limits, Network, Usage
-from jobworker_cli.usage_table import HEADER
+from jobworker_cli.usage_table import header as usage_header
 from scripted_server import ScriptedServer, exited, job, refusal
 
 if TYPE_CHECKING:
@@ -233,11 +233,13 @@ def test_stats_in_a_pipe_are_a_row_a_sample(cli: Cli, server: ScriptedServer) ->
     server.service.answers["GetStats"] = lambda *_: iter([sample(4), busy(5), busy(7)])
     shown = cli("stats", server.service.jobs[0].id, TZ="UTC")
     header, nothing, first, second = shown.stdout.splitlines()
-    assert header == HEADER
+    assert header == usage_header()
     assert nothing.split() == ["03:04:04", *"-------"]
     assert first.split() == ["03:04:05", "-", "2.50s", "61.0M", "64.0M", "3", "999B", "-"]
     assert second.split() == ["03:04:07", "50%", "3.50s", "61.0M", "64.0M", "3", "999B", "-"]
     assert max(map(len, shown.stdout.splitlines())) <= 80
+    wide = cli("stats", "-o", "wide", server.service.jobs[0].id, TZ="UTC", COLUMNS="40")
+    assert wide.stdout == shown.stdout
 
 
 def test_stats_of_now(cli: Cli, server: ScriptedServer) -> None:
@@ -271,12 +273,20 @@ def test_an_interval_that_can_not_be(cli: Cli, interval: str) -> None:
     assert cli("stats", "--interval", interval, "3f2a").returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("columns", "titles"),
+    [
+        (80, "TIME CPU CPU TIME MEMORY PEAK PIDS READ WRITTEN"),
+        (60, "CPU CPU TIME MEMORY PEAK READ WRITTEN"),
+        (40, "CPU CPU TIME MEMORY PEAK"),
+    ],
+)
 def test_stats_on_a_terminal_take_each_others_place(
-    server: ScriptedServer, environment: dict[str, str], tmp_path: Path
+    server: ScriptedServer, environment: dict[str, str], tmp_path: Path, columns: int, titles: str
 ) -> None:
     server.service.jobs = [job()]
     server.service.answers["GetStats"] = lambda *_: iter([busy(5), busy(7)])
-    command = f"{sys.executable} -m jobworker_cli stats {server.service.jobs[0].id}"
+    command = f"stty cols {columns} rows 24; {sys.executable} -m jobworker_cli stats {server.service.jobs[0].id}"
     shown = subprocess.run(
         ["script", "-qec", command, "/dev/null"],
         env=environment | {"JOBWORKER_SERVER": server.address},
@@ -287,6 +297,8 @@ def test_stats_on_a_terminal_take_each_others_place(
         timeout=60,
         check=True,
     )
-    _, first, second = shown.stdout.splitlines()
+    header, first, second = shown.stdout.splitlines()
+    assert header.split() == titles.split()
     assert "2.50s" in first
     assert second.startswith("\x1b[1A\x1b[2K")
+    assert max(map(len, (header, first, second.removeprefix("\x1b[1A\x1b[2K")))) <= columns

@@ -21,7 +21,7 @@ ID = "0" * 36
         (f"logs --tail 1 --offset 2 {ID}", "--tail: it can't go with --offset"),
         (f"stats --interval 0 {ID}", "--interval: expected a number of seconds from 0.1 to 86400"),
         (f"stats --interval soon {ID}", "--interval: expected a number of seconds from 0.1 to 86400"),
-        (f"stats -o yaml {ID}", "--output: expected json"),
+        (f"stats -o yaml {ID}", "--output: expected json or wide"),
         (f"stop --grace x {ID}", "--grace: expected a number of seconds, 0 or more"),
         ("stop", "ID: give ids, or --label K=V"),
         ("list -o xml", "--output: expected json, yaml, wide or id"),

@@ -25,6 +25,13 @@ class JsonFormat(StrEnum):
     JSON = "json"
 
 
+class UsageFormat(StrEnum):
+    """How a line of what a job uses is written."""
+
+    JSON = "json"
+    WIDE = "wide"
+
+
 def job_text(job: Job, form: OutputFormat) -> str:
     """One job."""
     from jobworker_cli.render import job_json, job_object

@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar, overload
 import typer
 
 from jobworker_cli import quantities
-from jobworker_cli.formats import JsonFormat, OutputFormat
+from jobworker_cli.formats import JsonFormat, OutputFormat, UsageFormat
 from jobworker_cli.models import OutputLimit, OutputLimitAction, RestartPolicy, TerminalSize
 
 T = TypeVar("T")
@@ -30,6 +30,9 @@ Output = Annotated[
     typer.Option("--output", "-o", help="Write the result as JSON, YAML, a wide table, or the id alone."),
 ]
 JsonOutput = Annotated[JsonFormat | None, typer.Option("--output", "-o", help="Write each line as JSON.")]
+UsageOutput = Annotated[
+    UsageFormat | None, typer.Option("--output", "-o", help="Write each line as JSON, or with all columns.")
+]
 ByLabel = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="K=V", help="Instead of ids: all of yours with this label; may be repeated."),

@@ -5,31 +5,59 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobworker_cli.fence import Sample
 
 _NOTHING = "-"
-_COLUMNS = {"TIME": 8, "CPU": 6, "CPU TIME": 10, "MEMORY": 8, "PEAK": 8, "PIDS": 5, "READ": 8, "WRITTEN": 8}
+_GAP = "  "
+_CELLS = {"TIME": 8, "CPU": 6, "CPU TIME": 10, "MEMORY": 8, "PEAK": 8, "PIDS": 5, "READ": 8, "WRITTEN": 8}
+# The least important first. Of an ended job, CPU TIME and PEAK are what there is to tell.
+_LEFT_OUT = ("TIME", "PIDS", "READ", "WRITTEN", "PEAK", "CPU TIME", "MEMORY")
 _UNITS = ("B", "K", "M", "G", "T")
 
-HEADER = "  ".join(title.rjust(cells) for title, cells in _COLUMNS.items())
+ALL = tuple(_CELLS)
+"""The titles of all columns."""
 
 
-def row(sample: Sample, before: Sample | None) -> str:
+def fitting(cells: int) -> tuple[str, ...]:
+    """The titles of the columns that a terminal of this width has room for, at least one."""
+    shown = dict(_CELLS)
+    for title in _LEFT_OUT:
+        if sum(shown.values()) + len(_GAP) * (len(shown) - 1) <= cells:
+            break
+        del shown[title]
+    return tuple(shown)
+
+
+def header(titles: Sequence[str] = ALL) -> str:
+    """The titles above the rows."""
+    return _line({title: title for title in titles})
+
+
+def row(sample: Sample, before: Sample | None, titles: Sequence[str] = ALL) -> str:
     """One row; ``before`` is the sample from which on the share of a processor is told."""
+    told = _told(sample, before)
+    return _line({title: told.get(title, _NOTHING) for title in titles})
+
+
+def _line(texts: dict[str, str]) -> str:
+    return _GAP.join(text.rjust(_CELLS[title]) for title, text in texts.items())
+
+
+def _told(sample: Sample, before: Sample | None) -> dict[str, str]:
     usage = sample.usage
-    cells = [f"{sample.time.astimezone():%H:%M:%S}", share(sample, before)]
-    if usage is None:
-        cells += [_NOTHING] * (len(_COLUMNS) - len(cells))
-    else:
-        cells += [
-            _NOTHING if usage.cpu is None else f"{usage.cpu:.2f}s",
-            size(usage.memory_bytes),
-            size(usage.memory_peak_bytes),
-            _NOTHING if usage.pids is None else str(usage.pids),
-            size(usage.io_read_bytes),
-            size(usage.io_write_bytes),
-        ]
-    return "  ".join(cell.rjust(width) for cell, width in zip(cells, _COLUMNS.values(), strict=True))
+    told = {"TIME": f"{sample.time.astimezone():%H:%M:%S}", "CPU": share(sample, before)}
+    if usage is not None:
+        told |= {
+            "CPU TIME": _NOTHING if usage.cpu is None else f"{usage.cpu:.2f}s",
+            "MEMORY": size(usage.memory_bytes),
+            "PEAK": size(usage.memory_peak_bytes),
+            "PIDS": _NOTHING if usage.pids is None else str(usage.pids),
+            "READ": size(usage.io_read_bytes),
+            "WRITTEN": size(usage.io_write_bytes),
+        }
+    return told
 
 
 def share(sample: Sample, before: Sample | None) -> str:
