@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import ssl
 import subprocess
 import sys
@@ -96,16 +97,25 @@ def on_terminal(argv: list[str], *, cwd: Path, answers: dict[str, str], **enviro
         )  # fmt: skip
     finally:
         os.close(theirs)
-    seen, waiting = b"", dict(answers)
+    seen, waiting, typed = b"", dict(answers), b""
     with process, open(ours, "r+b", buffering=0) as terminal:
-        while chunk := _read(terminal):
+        while chunk := _read(terminal, typed):
             seen += chunk
-            asked = [question for question in waiting if question.encode() in seen]
-            terminal.writelines(f"{waiting.pop(question)}\n".encode() for question in asked)
+            for question in [question for question in waiting if question.encode() in seen]:
+                typed = _typed(waiting.pop(question))
+                terminal.write(typed)
         return process.wait(timeout=110), seen.decode().replace("\r\n", "\n")
 
 
-def _read(terminal: io.FileIO) -> bytes:
+def _typed(answer: str) -> bytes:
+    """A line, or a control character alone."""
+    return answer.encode() if answer in ("\x03", "\x04") else f"{answer}\n".encode()
+
+
+def _read(terminal: io.FileIO, typed: bytes) -> bytes:
+    """What comes next. Ctrl-C is typed again where nothing does: Python misses one just before it begins to read."""
+    while typed == b"\x03" and not select.select([terminal], [], [], 1)[0]:
+        terminal.write(typed)
     try:
         return terminal.read(4096) or b""
     except OSError:  # EIO: nobody has the other end any more
