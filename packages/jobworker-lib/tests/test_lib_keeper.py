@@ -71,7 +71,8 @@ from jobworker_lib.store import version
 version.FORMAT = 3
 from jobworker_lib.host import libc
 from jobworker_lib.launcher import Launcher
-from jobworker_lib.queue.keeper import Keeper
+from jobworker_lib.queue import keeper as keeper_module
+keeper_module.is_newer = lambda state_dir: False  # versions of format 3 did not look
 launch = Launcher.launch
 def noted(self, directory, lock, **options):
     Path(sys.argv[2]).touch()
@@ -81,7 +82,7 @@ lock = os.open(f"{sys.argv[1]}/keeper.lock", os.O_RDWR | os.O_CREAT)
 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 os.pwrite(lock, b"1", 0)
 libc.set_process_name("jobworker-queue")
-keeper = Keeper(Path(sys.argv[1]), lock)
+keeper = keeper_module.Keeper(Path(sys.argv[1]), lock)
 print("keeps", flush=True)
 keeper.serve()
 """
