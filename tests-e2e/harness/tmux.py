@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 from conformance.processes import PATIENCE_SECONDS, wait_until
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+_MISSED_SECONDS = 2.0
 
 
 class Tmux:
@@ -69,6 +73,22 @@ class Terminal:
             wait_until(lambda: all(text in self.screen() for text in texts))
         except AssertionError:
             raise AssertionError(f"{texts} did not appear:\n{self.screen()}") from None
+        return self.screen()
+
+    def interrupts(self, text: str) -> str:
+        """Press Ctrl-C until the text is on the screen: a program misses one that comes just before it waits."""
+        pressed_at = -math.inf
+
+        def is_seen() -> bool:
+            nonlocal pressed_at
+            if text in self.screen():
+                return True
+            if time.monotonic() > pressed_at + _MISSED_SECONDS:
+                self.type("C-c")
+                pressed_at = time.monotonic()
+            return False
+
+        wait_until(is_seen)
         return self.screen()
 
     def ends(self, status: int) -> str:

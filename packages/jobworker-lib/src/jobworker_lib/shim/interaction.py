@@ -60,6 +60,11 @@ class Interaction:
         if self._input:
             self._input.ready(descriptor, events)
 
+    def output_was_taken(self) -> None:
+        """Note that the job wrote, which may be its answer to a change of size."""
+        if self._terminal:
+            self._terminal.output_was_taken()
+
     def do_what_is_due(self) -> None:
         """Bring a change of size to its end."""
         if self._terminal:

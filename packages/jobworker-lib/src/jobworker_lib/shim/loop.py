@@ -145,6 +145,7 @@ class JobLoop:
     def _handle(self, descriptor: int, events: int) -> None:
         if descriptor in self._capture:
             self._capture.ready(descriptor)
+            self._interaction.output_was_taken()
             return
         if descriptor in self._interaction:
             self._interaction.ready(descriptor, events)
