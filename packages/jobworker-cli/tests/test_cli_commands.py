@@ -132,6 +132,16 @@ def test_restart_policy_is_sent(cli: Cli, server: ScriptedServer, command: str) 
     assert (policy.max_restarts, policy.backoff.ToMilliseconds(), policy.max_backoff.seconds) == (3, 500, 60)
 
 
+@pytest.mark.parametrize(
+    ("policy", "most"), [("on-failure", 1000), ("on-failure:7", 7), ("7", 7), ("never", 0), ("0", 0)]
+)
+def test_restart_policy_by_name(cli: Cli, server: ScriptedServer, policy: str, most: int) -> None:
+    server.service.jobs = [job()]
+    assert cli("start", "--restart", policy, "true").returncode == 0
+    (request,) = server.service.requests
+    assert (request.HasField("restart"), request.restart.max_restarts) == (most > 0, most)
+
+
 @pytest.mark.parametrize("command", ["start", "run"])
 def test_priority_and_deadline_are_sent(cli: Cli, server: ScriptedServer, command: str) -> None:
     server.service.jobs = [exited(0)]

@@ -31,6 +31,7 @@ def offered(cli: Cli, *words: str, **variables: str) -> list[str]:
         ("list --state exited --state lo", ["lost"]),
         ("logs --stream s", ["stdout", "stderr"]),
         ("list -o y", ["yaml"]),
+        ("start --restart ", ["never", "on-failure", "on-failure:5"]),
         ("--server x:1 list --wa", ["--watch"]),
         ("config se", ["set"]),
         ("config set serverC", ["serverCA"]),

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar, overload
 
 import typer
 
-from jobworker_cli import quantities
+from jobworker_cli import quantities, restart_option
 from jobworker_cli.formats import JsonFormat, OutputFormat, UsageFormat
 from jobworker_cli.models import OutputLimit, OutputLimitAction, RestartPolicy, TerminalSize
 
@@ -80,9 +80,11 @@ RequestId = Annotated[
     ),
 ]
 Restart = Annotated[
-    int,
+    str,
     typer.Option(
-        "--restart", metavar="N", min=0, max=1000, help="Execute the command again when it fails, at most so often."
+        "--restart",
+        metavar="POLICY",
+        help="Execute the command again: never, on-failure (1000 times at most), or on-failure:N, N times at most.",
     ),
 ]
 RestartBackoff = Annotated[
@@ -145,17 +147,17 @@ def terminal(variables: dict[str, str]) -> TerminalSize:
     return size or TerminalSize()
 
 
-def restart_policy(restarts: int, backoff: float | None, max_backoff: float | None) -> RestartPolicy | None:
+def restart_policy(policy: str, backoff: float | None, max_backoff: float | None) -> RestartPolicy | None:
     """What --restart and its like ask for; None: never."""
     pauses = {
         name: positive(f"--restart-{name.replace('_', '-')}", seconds)
         for name, seconds in (("backoff", backoff), ("max_backoff", max_backoff))
         if seconds is not None
     }
-    if restarts:
+    if restarts := restart_option.restarts(policy):
         return RestartPolicy(max_restarts=restarts, **pauses)
     if pauses:
-        raise typer.BadParameter("a pause between restarts needs --restart N", param_hint="--restart")
+        raise typer.BadParameter("a pause between restarts needs --restart on-failure", param_hint="--restart")
     return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobworker_cli import isolation_options, limit_options, options
+from jobworker_cli import isolation_options, limit_options, options, restart_option
 from jobworker_cli.errors import CommandNotFoundError
 from jobworker_cli.starting import StartOptions
 
@@ -66,7 +66,7 @@ def _read(
     timeout: options.JobTimeout = None,
     priority: options.Priority = 0,
     start_deadline: options.StartDeadline = None,
-    restart: options.Restart = 0,
+    restart: options.Restart = restart_option.NEVER,
     restart_backoff: options.RestartBackoff = None,
     restart_max_backoff: options.RestartMaxBackoff = None,
     output_limit: options.LimitOfOutput = None,

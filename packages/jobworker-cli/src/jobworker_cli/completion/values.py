@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from jobworker_cli import config, config_file
+from jobworker_cli import config, config_file, restart_option
 from jobworker_cli.errors import ClientError
 from jobworker_cli.models import JobState, Stream
 from jobworker_cli.text import command_line
@@ -71,6 +71,12 @@ def _signals(incomplete: str) -> Found:
     yield from ((name.name.removeprefix(prefix), signal.strsignal(name) or "") for name in signal.Signals)
 
 
+def _restarts(_given: Given) -> Found:
+    yield restart_option.NEVER, ""
+    yield restart_option.ON_FAILURE, f"{restart_option.MOST} times at most"
+    yield f"{restart_option.ON_FAILURE}:5", "5 times at most"
+
+
 def _keys(_given: Given) -> Found:
     yield from ((key, "") for key in config_file.SETTINGS)
 
@@ -110,5 +116,6 @@ def _listed(given: Given, **conditions: Any) -> Iterator[Any]:
 _BY_NAME: Mapping[str, Callable[[Given], Found]] = {
     "state": _states,
     "stream": _streams,
+    "restart": _restarts,
     "context_name": _contexts,
 }
