@@ -24,7 +24,9 @@ BOUNDS = st.builds(
 )
 START = st.tuples(
     st.just("start"),
-    st.tuples(st.sampled_from(["ann", "bob", "eve"]), st.none() | st.integers(1, 3)),
+    st.tuples(
+        st.sampled_from(["ann", "bob", "eve"]), st.none() | st.integers(1, 3), st.none() | st.none() | st.integers(0, 2)
+    ),
     st.integers(-1, 1),
 )
 END = st.tuples(st.just("end"), st.integers(0, 9), st.just(0))
@@ -58,8 +60,11 @@ class Model:
         ahead = self.next() if self.bounds.exist else self.next(spec.owner)
         if self.has_room(spec) and (ahead is None or ahead.priority < spec.priority):
             return State.STARTING
-        most = self.bounds.queued
-        is_refused = self.bounds.when_full == "refuse" or (most is not None and len(self.queued) >= most)
+        of_owner = [job for job in self.queued if job.owner == spec.owner]
+        bounds = ((self.bounds.queued, self.queued), (spec.queued_per_owner, of_owner))
+        is_refused = self.bounds.when_full == "refuse" or any(
+            most is not None and len(waiting) >= most for most, waiting in bounds
+        )
         return None if is_refused else State.QUEUED
 
 
@@ -78,8 +83,10 @@ def test_index_decides_as_the_model_does(bounds: Bounds, steps: list[tuple[str, 
     db = opened()
     for kind, choice, priority in steps:
         if kind == "start":
-            owner, most = choice
-            spec = JobSpec.make(["true"], owner=owner, priority=priority, running_per_owner=most)
+            owner, most, most_queued = choice
+            spec = JobSpec.make(
+                ["true"], owner=owner, priority=priority, running_per_owner=most, queued_per_owner=most_queued
+            )
             expected = model.state_of_new(spec)
             try:
                 state = admission.admit(db, spec, bounds)

@@ -17,6 +17,7 @@ from jobworker_lib import (
     JobRunningError,
     QuotaExceededError,
     Reason,
+    RestartPolicy,
     State,
 )
 from lib_testing import PATIENCE_SECONDS, SLEEPER, keepers, sh, wait_until
@@ -310,6 +311,36 @@ def test_a_bound_of_a_start_outlives_the_index(opened: Open, state_dir: Path) ->
         assert engine.get(bounded.id).wait(PATIENCE_SECONDS).exit_code == 0
 
 
-def test_a_bound_of_a_start_must_be_one(opened: Open) -> None:
-    with opened(None) as engine, pytest.raises(InvalidArgumentError, match="running_per_owner: give 1 or more jobs"):
-        engine.start(["true"], running_per_owner=0)
+def test_a_start_can_bound_how_many_of_its_owner_wait(opened: Open) -> None:
+    with opened(Bounds(running_per_owner=1)) as engine:
+        running = engine.start(SLEEPER, owner="ann")
+        for _ in range(2):
+            engine.start(SLEEPER, owner="ann", queued_per_owner=2)
+        told = "as many of your jobs run as may: 1, and as many of yours wait as may: 2; start it again when"
+        with pytest.raises(QuotaExceededError, match=told):
+            engine.start(SLEEPER, owner="ann", priority=1000, queued_per_owner=2)
+        assert len(engine.list(owner="ann")) == 3, "nothing is left of what was refused"
+        assert state_of(engine.start(SLEEPER, owner="ann")) is State.QUEUED, "one without a bound waits"
+        assert state_of(engine.start(SLEEPER, owner="bob", queued_per_owner=0)) is State.RUNNING
+        for job in engine.list(owner="ann", state=State.QUEUED):
+            job.stop()
+        running.stop()
+        assert state_of(engine.start(SLEEPER, owner="ann", queued_per_owner=0)) is State.RUNNING
+
+
+def test_a_job_that_is_restarted_does_not_wait_and_is_not_counted_as_one_that_does(opened: Open) -> None:
+    with opened(Bounds(running_per_owner=1)) as engine:
+        failing = engine.start(["false"], restart=RestartPolicy(max_restarts=1000, backoff=0.01, max_backoff=0.01))
+        waiting = engine.start(["true"], queued_per_owner=1)
+        wait_until(lambda: len(failing.status().attempts) > 3, "restarts")
+        assert state_of(waiting) is State.QUEUED
+        with pytest.raises(QuotaExceededError, match="as many of yours wait as may: 1"):
+            engine.start(["true"], queued_per_owner=1)
+        failing.stop()
+        assert waiting.wait(PATIENCE_SECONDS).exit_code == 0
+
+
+@pytest.mark.parametrize(("bound", "least"), [("running_per_owner", 1), ("queued_per_owner", 0)])
+def test_a_bound_of_a_start_must_be_one(opened: Open, bound: str, least: int) -> None:
+    with opened(None) as engine, pytest.raises(InvalidArgumentError, match=f"{bound}: give {least} or more jobs"):
+        engine.start(["true"], **{bound: least - 1})  # type: ignore[arg-type]  # both are whole numbers

@@ -273,8 +273,8 @@ class Client:
         return b"".join(chunk.data for chunk in self.chunks(job_id, **fields))  # type: ignore[arg-type]  # as above
 
     def stop_all(self) -> None:
-        running = [job_pb2.JOB_STATE_STARTING, job_pb2.JOB_STATE_RUNNING]
-        for job in self.stub.ListJobs(ListJobsRequest(states=running, all_owners=True), timeout=TIMEOUT).jobs:
+        states = [job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_STARTING, job_pb2.JOB_STATE_RUNNING]
+        for job in self.stub.ListJobs(ListJobsRequest(states=states, all_owners=True), timeout=TIMEOUT).jobs:
             with suppress(grpc.RpcError):  # it has just ended
                 self.stub.Stop(StopRequest(job_id=job.id, force=True), timeout=TIMEOUT)
 

@@ -16,7 +16,7 @@ WORDS = [
     "roles", "owners", "operator", "like", "start", "own", "any", "none", "running", "commands", "environment",
     "users", "limits", "isolation", "newPrivileges", "full", "&a", "*a", "<<: *a", "!!python/object/apply:os.system",
     "- ", ": ", "{", "}", "[", "]", "\n", "  ", "\t", "'", '"', "#", "|", ">", "%", "@", "`", "~", "1", "0x10", "1e9",
-    "2026-01-01", "\0",
+    "2026-01-01", "\0", "queued", "priority",
 ]  # fmt: skip
 words = st.lists(st.sampled_from(WORDS), max_size=30)
 

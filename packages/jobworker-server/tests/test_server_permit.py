@@ -86,6 +86,24 @@ def test_no_user_at_all_may_be_left() -> None:
         permit(users=()).user("")
 
 
+def test_a_priority_is_at_most_the_highest_that_may_be() -> None:
+    bounded = permit(priority=10)
+    assert [bounded.priority(asked) for asked in (-1000, 0, 10)] == [-1000, 0, 10]
+    for asked in (11, 1000, 2**31 - 1):
+        with refused(f"does not allow to queue jobs with the priority {asked}; it allows 10 and lower"):
+            bounded.priority(asked)
+    assert permit().priority(1000) == 1000
+
+
+def test_a_start_that_asks_for_no_priority_has_the_highest_that_it_may_have() -> None:
+    lowly = permit(priority=-5)
+    assert lowly.priority(0) == -5
+    assert lowly.priority(-6) == -6
+    for asked in (-4, -1, 1):
+        with refused("it allows -5 and lower"):
+            lowly.priority(asked)
+
+
 def test_groups_are_those_of_the_user_alone() -> None:
     own = grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
     assert permit(users=("nobody",)).groups("nobody", [own]) == [own]

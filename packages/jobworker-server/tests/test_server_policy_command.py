@@ -17,13 +17,15 @@ roles:
     like: readonly
     start: own
     running: 10
+    queued: 100
+    priority: 5
     commands: [/bin/sleep]
     users: [nobody, games]
     limits: {default: {memory: 64M, io: [{read: 50M, writeOps: 20}]}, max: {memory: 4G, cpus: 0.5, nice: -5}}
     isolation: full
     writable: [/usr]
 owners:
-  ann: {running: 2, environment: []}
+  ann: {running: 2, queued: 0, environment: []}
 """
 OVERVIEW = """\
 role      start  stop  signal  delete  update  query  list  wait  output  input
@@ -36,6 +38,8 @@ operator  own    -     -       -       -       any    any   any   any     -
 
 role operator, in what it starts
   running      10 at once of one owner
+  queued       100 at once of one owner
+  priority     at most 5
   commands     /bin/sleep
   environment  none
   users        nobody (where none is named), games
@@ -45,11 +49,14 @@ role operator, in what it starts
 
 owner ann, in what it starts
   running      2 at once of one owner
+  queued       0 at once of one owner
   environment  none
 """
 OF_ANN = """
 what it starts  may be
 running         2 at once of one owner
+queued          0 at once of one owner
+priority        at most 5
 commands        /bin/sleep
 environment     none
 users           nobody (where none is named), games
@@ -91,7 +98,9 @@ def test_explain_tells_what_holds_for_one_with_the_limits_of_the_configuration(p
 
 
 def test_explain_knows_the_built_in_roles() -> None:
-    assert "running         any number at once\n" in run("policy", "explain", "--role", "user").stdout
+    of_user = run("policy", "explain", "--role", "user").stdout
+    for line in ("running         any number at once", "queued          any number at once", "priority        any, by"):
+        assert f"\n{line}" in of_user
     assert run("policy", "explain", "--role", "observer").stdout.endswith("\nIt starts no jobs.\n")
     assert run("policy", "explain").stdout == "\n".join(OVERVIEW.splitlines()[:6]) + "\n"
 

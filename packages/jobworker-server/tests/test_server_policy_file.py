@@ -83,6 +83,8 @@ def test_each_bound_is_read(read: Read) -> None:
         roles:
           operator:
             running: 10
+            queued: 0
+            priority: -5
             commands: [/usr/bin/rsync, /bin/true]
             environment: [LANG, "APP_*"]
             users: [build, nobody]
@@ -94,6 +96,8 @@ def test_each_bound_is_read(read: Read) -> None:
     )
     assert policy.roles["operator"].rules == Rules(
         running=10,
+        queued=0,
+        priority=-5,
         commands=("/usr/bin/rsync", "/bin/true"),
         environment=("LANG", "APP_*"),
         users=("build", "nobody"),
@@ -127,6 +131,8 @@ def test_bounds_of_an_owner_and_of_a_role_both_hold(read: Read) -> None:
         roles:
           operator:
             running: 3
+            queued: 20
+            priority: 5
             commands: [/bin/a, /bin/b]
             environment: ["A_*", B]
             users: [x, y, z]
@@ -137,6 +143,8 @@ def test_bounds_of_an_owner_and_of_a_role_both_hold(read: Read) -> None:
         owners:
           ann:
             running: 5
+            queued: 10
+            priority: 10
             commands: [/bin/c, /bin/b]
             environment: ["A_B*", "*"]
             users: [z, y, w]
@@ -148,6 +156,8 @@ def test_bounds_of_an_owner_and_of_a_role_both_hold(read: Read) -> None:
     )
     assert policy.rules("operator", "ann") == Rules(
         running=3,
+        queued=10,
+        priority=5,
         commands=("/bin/b",),
         environment=("A_B*", "A_*", "B"),
         users=("z", "y"),
@@ -179,6 +189,9 @@ def test_bounds_of_an_owner_and_of_a_role_both_hold(read: Read) -> None:
         ("roles: {a: {running: 0}}", 1, "roles.a.running: expected a whole number, 1 or more, not '0'"),
         ("roles: {a: {running: yes}}", 1, "roles.a.running: expected a whole number, 1 or more, not 'yes'"),
         ("roles: {a: {running: 2026-99-01}}", 1, "roles.a.running: it can't be read: month must be in 1..12"),
+        ("roles: {a: {queued: -1}}", 1, "roles.a.queued: expected a whole number, 0 or more, not '-1'"),
+        ("roles: {a: {priority: 1001}}", 1, "roles.a.priority: expected a whole number, -1000 to 1000, not '1001'"),
+        ("roles: {a: {priority: 0.5}}", 1, "roles.a.priority: expected a whole number, -1000 to 1000, not '0.5'"),
         ("roles: {a: {commands: /bin/ls}}", 1, "roles.a.commands: expected a list, such as [/bin/ls]"),
         ("roles: {a: {commands: [/b, /b]}}", 1, "roles.a.commands: '/b' is there twice"),
         ("roles: {a: {users: [1000]}}", 1, "roles.a.users: expected text, not 1000; put it in quotes"),

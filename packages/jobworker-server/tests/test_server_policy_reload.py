@@ -234,6 +234,37 @@ def test_no_more_jobs_run_than_may_though_they_are_started_at_once(
     assert {int(ann.output(job_id)) for job_id in job_ids} <= {1, 2}
 
 
+def test_many_starts_at_once_queue_no_more_than_may_wait(
+    policies: Policies, connect: Callable[[str, str], Client]
+) -> None:
+    policies.change("roles: {clerk: {like: user, running: 1, queued: 3}}")
+    ann, ann_again = connect("ann", "clerk"), connect("ann", "clerk")
+    request = StartRequest(argv=["sleep", "1000"])
+    starts = [client.stub.Start.future(request, timeout=TIMEOUT) for _ in range(15) for client in (ann, ann_again)]
+    refused = [start for start in starts if start.exception() is not None]
+    assert {start.code() for start in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert all("as many of yours wait as may: 3; start it again when" in start.details() for start in refused)
+    states = [start.result().job.state for start in starts if start not in refused]
+    assert sorted(states) == [job_pb2.JOB_STATE_RUNNING] + [job_pb2.JOB_STATE_QUEUED] * 3
+    assert connect("bob", "clerk").start(*request.argv).state == job_pb2.JOB_STATE_RUNNING
+
+
+def test_nobody_queues_ahead_of_others_beyond_their_priority(
+    policies: Policies, connect: Callable[[str, str], Client]
+) -> None:
+    policies.change("roles: {clerk: {like: user, running: 1, priority: -1}, boss: {like: user}}")
+    clerk = connect("ann", "clerk")
+    running = clerk.start("sleep", "1000")
+    assert clerk.start("true").priority == -1
+    for priority in (1, 1000):
+        with failing() as failure:
+            clerk.start("true", priority=priority)
+        told = f"the role 'clerk' does not allow to queue jobs with the priority {priority}; it allows -1 and lower"
+        assert (failure.code, failure.message) == (grpc.StatusCode.PERMISSION_DENIED, told)
+    assert connect("ann", "boss").start("true", priority=1000).priority == 1000
+    assert running.priority == -1
+
+
 def test_jobs_of_another_role_of_the_owner_count_too(policies: Policies, connect: Callable[[str, str], Client]) -> None:
     policies.change("roles: {clerk: {like: user, running: 1}}")
     running = connect("ann", "full").start("sleep", "1000")
@@ -254,7 +285,8 @@ def test_a_file_that_changes_is_taken_without_being_asked_to(
     beside.write_text(NO_OUTPUT)
     beside.replace(path)
     assert {name: end(stream) for name, stream in open_.items()} == dict.fromkeys(open_, DENIED)
-    assert "the policy was reloaded: it has the roles full, admin, user, readonly, observer, clerk" in server.log
+    told = "the policy was reloaded: it has the roles full, admin, user, readonly, observer, clerk"
+    wait_until(lambda: told in server.log)  # calls are held against a policy before it is told of
 
 
 def test_a_bad_policy_file_keeps_the_server_from_starting(server_certs: Path, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def rules(draw: st.DrawFn) -> Rules:
     unbounded = LimitPolicy(draw(limits()))
     return Rules(
         running=draw(st.none() | st.integers(1, 5)),
+        queued=draw(st.none() | st.integers(0, 5)),
+        priority=draw(st.none() | st.integers(-2, 2)),
         commands=draw(lists("/bin/a", "/bin/b", "/bin/c")),
         environment=draw(lists("A", "A_*", "A_B", "A_B*", "B", "*")),
         users=draw(lists("ann", "bob", "1000")),
@@ -64,10 +66,11 @@ def is_allowed(check: Callable[[Permit], object], bounds: Rules) -> bool:
     st.sampled_from(["A", "A_", "A_B", "A_BC", "A_C", "B", "BC", "C"]),
     st.sampled_from(["ann", "bob", "1000", "root"]),
     st.sampled_from(["/a", "/b", "/c", "/", "/tmp"]),
+    st.sampled_from([-3, -1, 1, 2, 3]),
     limits(),
 )
 def test_both_together_allow_what_each_allows(
-    role: Rules, owner: Rules, command: str, variable: str, user: str, path: str, asked: Limits
+    role: Rules, owner: Rules, command: str, variable: str, user: str, path: str, priority: int, asked: Limits
 ) -> None:
     def works_in(permit: Permit) -> None:
         permit.working_directory(path, "/home", permit.isolation(None))
@@ -76,6 +79,7 @@ def test_both_together_allow_what_each_allows(
         lambda permit: permit.check_command([command]),
         lambda permit: permit.check_environment({variable: "x"}, has_terminal=False),
         lambda permit: permit.user(user),
+        lambda permit: permit.priority(priority),
         lambda permit: permit.isolation(Isolation(writable=(path,))),
         lambda permit: permit.isolation(Isolation(drop_capabilities=True, kept_capabilities=("CAP_KILL",))),
         lambda permit: permit.rules.limits.applied(asked, "/"),
@@ -96,7 +100,9 @@ def test_a_job_has_what_either_demands(role: Rules, owner: Rules, asked: Isolati
     for demanded in (role.isolation, owner.isolation):
         assert demanded is None or set(fence.parts_of(demanded)) <= set(fence.parts_of(found))
     assert both.new_privileges == (role.new_privileges and owner.new_privileges)
-    assert [most for most in (role.running, owner.running) if most is not None and both.running is None] == []
+    for bound in ("running", "queued", "priority"):
+        given_bounds = [most for most in (getattr(role, bound), getattr(owner, bound)) if most is not None]
+        assert getattr(both, bound) == min(given_bounds, default=None)
     if is_allowed(lambda permit: permit.rules.limits.applied(given_, "/"), both):
         applied = both.limits.applied(given_, "/")
         for bounds in (role, owner):

@@ -35,6 +35,8 @@ JOB_ID_VARIABLE = "JOBWORKER_JOB_ID"
 DIRECTORY_VARIABLE = "JOBWORKER_JOB_DIRECTORY"
 """Set there as well, by the shim: which directory the job has, so that a copy of it is not taken for it."""
 
+HIGHEST_PRIORITY = 1000
+
 _LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
 _MOST_LABELS = 64
 _LONGEST_LABEL_VALUE = 256
@@ -43,7 +45,6 @@ _LONGEST_USER = 256
 _LONGEST_REQUEST_ID = 128
 _LONGEST_TIMEOUT = 10 * 366 * 86400.0
 _LARGEST_TERMINAL = 65535
-_HIGHEST_PRIORITY = 1000
 _MOST_RESTARTS = 1000
 
 Argument = str | os.PathLike[str]
@@ -80,6 +81,8 @@ class JobSpec:
     """What its engine hides from every job that has a mount namespace."""
     running_per_owner: int | None = None
     """Most jobs of its owner that run when it is started, besides what the state directory's bounds say."""
+    queued_per_owner: int | None = None
+    """Most jobs of its owner that waited when it was accepted."""
     new_privileges: bool = True
     """Whether it may gain privileges by executing a program; not in directories before format 4."""
 
@@ -118,7 +121,8 @@ class JobSpec:
             isolation=None if isolation is None else checking.checked_isolation(isolation, cwd),
             user=user,
             groups=checking.checked_groups(options.get("groups"), user),
-            running_per_owner=_checked_bound(options.get("running_per_owner")),
+            running_per_owner=_checked_bound("running_per_owner", options.get("running_per_owner"), least=1),
+            queued_per_owner=_checked_bound("queued_per_owner", options.get("queued_per_owner"), least=0),
             new_privileges=options.get("new_privileges") is not False,
         )
 
@@ -194,15 +198,15 @@ def _checked_output_limit(limit: OutputLimit | None) -> OutputLimit | None:
 
 
 def _checked_priority(priority: int) -> int:
-    if not -_HIGHEST_PRIORITY <= priority <= _HIGHEST_PRIORITY:
-        raise InvalidArgumentError("priority", f"give -{_HIGHEST_PRIORITY} to {_HIGHEST_PRIORITY}")
+    if not -HIGHEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+        raise InvalidArgumentError("priority", f"give -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}")
     return priority
 
 
-def _checked_bound(running_per_owner: int | None) -> int | None:
-    if running_per_owner is not None and running_per_owner < 1:
-        raise InvalidArgumentError("running_per_owner", "give 1 or more jobs")
-    return running_per_owner
+def _checked_bound(field: str, most: int | None, *, least: int) -> int | None:
+    if most is not None and most < least:
+        raise InvalidArgumentError(field, f"give {least} or more jobs")
+    return most
 
 
 def _checked_restart(restart: RestartPolicy | None) -> RestartPolicy | None:

@@ -57,5 +57,8 @@ class StartOptions(TypedDict, total=False):
     running_per_owner: int | None
     """Most jobs of its owner that may run with it, itself included. Beyond that it is queued or refused as
     :class:`jobworker_lib.Bounds` say, whose own bounds hold besides. By default those alone."""
+    queued_per_owner: int | None
+    """Most jobs of its owner that may wait for their turn with it, itself included: where it would have to wait beyond
+    that, it is refused. By default the :class:`jobworker_lib.Bounds` alone say how many wait."""
     restart: RestartPolicy | None
     """When its command is executed again, by default never."""

@@ -62,8 +62,8 @@ def admit(db: sqlite3.Connection, spec: JobSpec, bounds: Bounds) -> State:
         return State.STARTING
     if bounds.when_full == "refuse":
         raise QuotaExceededError(_what_is_full(spec, room, bounds))
-    if bounds.queued is not None and count_queued(db) >= bounds.queued:
-        raise QuotaExceededError(f"{_what_is_full(spec, room, bounds)}, and as many wait as may: {bounds.queued}")
+    if queue := _full_queue(db, spec, bounds):
+        raise QuotaExceededError(f"{_what_is_full(spec, room, bounds)}, and {queue}")
     return State.QUEUED
 
 
@@ -123,6 +123,21 @@ def _what_is_full(spec: JobSpec, room: Room, bounds: Bounds) -> str:
     if not room.has_for(spec.owner, spec.running_per_owner):
         return f"as many of your jobs run as may: {_smaller(bounds.running_per_owner, spec.running_per_owner)}"
     return "others wait for their turn"
+
+
+def _full_queue(db: sqlite3.Connection, spec: JobSpec, bounds: Bounds) -> str | None:
+    """What keeps a job from waiting, in words; None: it may wait."""
+    if bounds.queued is not None and count_queued(db) >= bounds.queued:
+        return f"as many wait as may: {bounds.queued}"
+    most = spec.queued_per_owner
+    if most is not None and _count_queued_of(db, spec.owner) >= most:
+        return f"as many of yours wait as may: {most}; start it again when one of your jobs has ended, or stop one"
+    return None
+
+
+def _count_queued_of(db: sqlite3.Connection, owner: str) -> int:
+    text = "SELECT count(*) FROM jobs WHERE owner = ? AND state = 'queued'"
+    return int(db.execute(text, (owner,)).fetchone()[0])
 
 
 def _smaller(first: int | None, second: int | None) -> int | None:

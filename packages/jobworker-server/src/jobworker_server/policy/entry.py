@@ -88,11 +88,12 @@ class Entry:
         if self.text() not in names:
             raise self.error(f"there is no {what} {self.text()!r}; {nearest(self.text(), names)}")
 
-    def number(self) -> int:
-        """The number that it is, 1 or more. ConfigError where it is none."""
+    def number(self, least: int = 1, most: int | None = None) -> int:
+        """The number that it is, of those from ``least`` to ``most``. ConfigError where it is none."""
         value = self.value()
-        if type(value) is not int or value < 1:
-            raise self.error(f"expected a whole number, 1 or more, not {self._text()!r}")
+        if type(value) is not int or value < least or (most is not None and value > most):
+            which = f"{least} or more" if most is None else f"{least} to {most}"
+            raise self.error(f"expected a whole number, {which}, not {self._text()!r}")
         return value
 
     def flag(self) -> bool:

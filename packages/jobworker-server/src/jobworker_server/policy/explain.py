@@ -72,6 +72,8 @@ def _bounds(rules: Rules, limits: LimitPolicy, *, always: bool = False) -> Itera
     """Key and value of each bound that there is; with ``always`` also of those that there are not."""
     bounds = {
         "running": None if rules.running is None else f"{rules.running} at once of one owner",
+        "queued": None if rules.queued is None else f"{rules.queued} at once of one owner",
+        "priority": None if rules.priority is None else f"at most {rules.priority}",
         "commands": _list(rules.commands),
         "environment": _list(rules.environment),
         "users": _users(rules.users),
@@ -82,6 +84,8 @@ def _bounds(rules: Rules, limits: LimitPolicy, *, always: bool = False) -> Itera
     }
     unbounded = {
         "running": "any number at once",
+        "queued": "any number at once",
+        "priority": "any, by default 0",
         "commands": "any",
         "environment": "any variables",
         "users": "any, by default the server's",

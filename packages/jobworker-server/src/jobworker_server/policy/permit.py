@@ -46,6 +46,15 @@ class Permit:
         if allowed is not None and (not argv or argv[0] not in allowed):
             raise self._refusal(f"start {_shown(argv[0] if argv else '')}", allowed)
 
+    def priority(self, asked: int) -> int:
+        """The place in the queue; of a start that asks for none, which is 0, the highest that it may have of those."""
+        most = self.rules.priority
+        if most is None or asked <= most:
+            return asked
+        if asked == 0:
+            return most
+        raise self._refusal(f"queue jobs with the priority {asked}", (f"{most} and lower",))
+
     def check_environment(self, names: Mapping[str, str], *, has_terminal: bool) -> None:
         """Refuse a variable that may not be set; of a terminal its plain type may be told always."""
         allowed = self.rules.environment

@@ -18,6 +18,10 @@ class Rules:
 
     running: int | None = None
     """Most jobs of one owner that run at once."""
+    queued: int | None = None
+    """Most jobs of one owner that wait for their turn; 0: none of them waits."""
+    priority: int | None = None
+    """The highest that jobs may have in the queue."""
     commands: tuple[str, ...] | None = None
     """The commands that may be started: absolute paths, which are compared as they stand."""
     environment: tuple[str, ...] | None = None
@@ -36,7 +40,9 @@ class Rules:
     def and_(self, other: Rules) -> Rules:
         """Both: whatever either forbids is forbidden. Of two defaults, that of ``other`` holds."""
         return Rules(
-            running=min((most for most in (self.running, other.running) if most is not None), default=None),
+            running=_smaller(self.running, other.running),
+            queued=_smaller(self.queued, other.queued),
+            priority=_smaller(self.priority, other.priority),
             commands=_common(self.commands, other.commands),
             environment=_common_patterns(self.environment, other.environment),
             users=_common(self.users, other.users),
@@ -56,6 +62,10 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return any(
         name.startswith(pattern[:-1]) if pattern.endswith(EVERYTHING) else name == pattern for pattern in patterns
     )
+
+
+def _smaller(first: int | None, second: int | None) -> int | None:
+    return min((bound for bound in (first, second) if bound is not None), default=None)
 
 
 def _common(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from jobworker_lib import Isolation
+from jobworker_lib.job.spec import HIGHEST_PRIORITY
 from jobworker_server import limit_setting
 from jobworker_server.errors import ConfigError
 from jobworker_server.limit_policy import LimitPolicy
@@ -36,6 +37,14 @@ def rules(fields: Mapping[str, Entry], begin: Rules) -> Rules:
     if is_bounded != (found.writable is not None):
         found = replace(found, writable=() if is_bounded else None)
     return found
+
+
+def _queued(entry: Entry) -> int:
+    return entry.number(least=0)
+
+
+def _priority(entry: Entry) -> int:
+    return entry.number(-HIGHEST_PRIORITY, HIGHEST_PRIORITY)
 
 
 def _paths(entry: Entry) -> tuple[str, ...]:
@@ -82,6 +91,8 @@ def _isolation(entry: Entry) -> Isolation | None:
 
 _READERS: Mapping[str, tuple[str, Callable[[Entry], Any]]] = {
     "running": ("running", Entry.number),
+    "queued": ("queued", _queued),
+    "priority": ("priority", _priority),
     "commands": ("commands", _paths),
     "environment": ("environment", _environment),
     "users": ("users", _users),

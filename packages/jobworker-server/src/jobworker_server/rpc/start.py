@@ -40,8 +40,9 @@ async def _begin(call: Call, request: StartRequest) -> JobStatus:
         labels=request.labels,
         owner=call.caller.owner,
         request_id=request.request_id or None,
-        priority=request.priority,
+        priority=permit.priority(request.priority),
         running_per_owner=permit.rules.running,
+        queued_per_owner=permit.rules.queued,
         start_deadline=(
             convert.seconds("start_deadline", request.start_deadline) if request.HasField("start_deadline") else None
         ),
