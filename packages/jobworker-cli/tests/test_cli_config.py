@@ -104,6 +104,14 @@ def test_an_only_context_needs_no_choice(tmp_path: Path, environ: dict[str, str]
         ("serverAddress: 5", "serverAddress must be a text", ""),
         ("- a", "the file must be a mapping", ""),
         ("a: [", "line 1: this is not YAML", ""),
+        ("[" * 5000, "it is nested too deep", ""),
+        (
+            "serverAddress: a:1\n# other\nserverAddress: b:2",
+            "lines 1 and 3: the key 'serverAddress' is there twice",
+            "",
+        ),
+        ("contexts: {a: {}, b: {}, a: {}}", "line 1: the key 'a' is there twice", ""),
+        ("contexts:\n  a:\n    serverCA: x\n    serverCA: x", "lines 3 and 4: the key 'serverCA' is there twice", ""),
         ("a: 'b\x00'", "this is not YAML: at byte 5: special characters are not allowed", ""),
         (
             "contexts: {a: {}, b: {}}",

@@ -177,6 +177,8 @@ def test_a_job_of_a_file_that_can_not_be_started(cli: Cli, server: ScriptedServe
         ("jobs: [x]", "job 1: a job is a mapping"),
         ("job: []", "jobs.yaml: unknown key 'job'\nhint: did you mean jobs?"),
         ("[{", "jobs.yaml, line 1: this is not YAML"),
+        ("- command: a\n  cwd: /a\n  cwd: /b", "jobs.yaml, lines 2 and 3: the key 'cwd' is there twice"),
+        ("[{command: a, env: {A: 1, A: 2}}]", "jobs.yaml, line 1: the key 'A' is there twice"),
     ],
 )
 def test_a_bad_file_starts_nothing(
