@@ -176,6 +176,11 @@ def test_a_job_of_a_file_that_can_not_be_started(cli: Cli, server: ScriptedServe
         ("[]", "jobs.yaml: it lists no jobs"),
         ("jobs: [x]", "job 1: a job is a mapping"),
         ("job: []", "jobs.yaml: unknown key 'job'\nhint: did you mean jobs?"),
+        ("{defaults: {request-id: a}, jobs: [{command: x}]}", "jobs.yaml: request-id can't be a default"),
+        (
+            "[{command: x, request-id: a}, {command: x}, {command: x}, {command: y, request-id: a}]",
+            "jobs.yaml: jobs 1 and 4 have the same request-id",
+        ),
         ("[{", "jobs.yaml, line 1: this is not YAML"),
         ("- command: a\n  cwd: /a\n  cwd: /b", "jobs.yaml, lines 2 and 3: the key 'cwd' is there twice"),
         ("[{command: a, env: {A: 1, A: 2}}]", "jobs.yaml, line 1: the key 'A' is there twice"),

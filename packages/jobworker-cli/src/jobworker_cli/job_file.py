@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 16
 _COMMAND = "command"
+_REQUEST_ID = "request-id"
 
 _SWITCHED = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -96,7 +97,22 @@ def read(file: str) -> list[FileJob]:
         defaults, entries = {}, content
     if not isinstance(entries, list) or not entries:
         raise ConfigurationError(f"{file}: it lists no jobs", "`jobworker-cli start --help` shows a file of jobs")
-    return [_job(entry, defaults, f"{file}: job {number}") for number, entry in enumerate(entries, 1)]
+    if isinstance(defaults, dict) and _REQUEST_ID in defaults:
+        raise ConfigurationError(
+            f"{file}: {_REQUEST_ID} can't be a default: with one id for all, only the first would be started",
+            "give each job an id of its own, or none",
+        )
+    jobs = [_job(entry, defaults, f"{file}: job {number}") for number, entry in enumerate(entries, 1)]
+    _require_own_ids(jobs, file)
+    return jobs
+
+
+def _require_own_ids(jobs: Sequence[FileJob], file: str) -> None:
+    numbers: dict[str, int] = {}
+    for number, job in enumerate(jobs, 1):
+        request_id = job.starting["request_id"]
+        if request_id and numbers.setdefault(request_id, number) != number:
+            raise ConfigurationError(f"{file}: jobs {numbers[request_id]} and {number} have the same {_REQUEST_ID}")
 
 
 def _load(file: str) -> Any:
