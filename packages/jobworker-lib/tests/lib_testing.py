@@ -5,12 +5,13 @@ Commands, waiting, looking up processes, and another process that has an engine.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -110,6 +111,22 @@ def kill(pid: int) -> None:
     finally:
         os.close(handle)
     wait_until(lambda: process_state(pid) in ("", "Z"), "the end of a killed process")
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    """The same for several, of which one may just have ended by itself."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            kill(pid)
+
+
+@contextmanager
+def nobody_keeps_house(state_dir: Path) -> Iterator[None]:
+    """Within the block no engine that is opened looks at all jobs by itself: it leaves that to who has this lock."""
+    state_dir.mkdir(mode=0o700, exist_ok=True)
+    with (state_dir / "retention.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

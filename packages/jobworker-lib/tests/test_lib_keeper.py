@@ -27,7 +27,9 @@ from lib_testing import (
     fork_servers,
     keepers,
     kill,
+    kill_all,
     next_line,
+    nobody_keeps_house,
     program,
     sh,
     shims,
@@ -152,7 +154,7 @@ def test_killed_keeper_is_replaced_by_who_looks(state_dir: Path, tmp_path: Path,
 
 
 def test_keeper_that_dies_just_before_it_starts_a_job_leaves_it_queued(state_dir: Path, tmp_path: Path) -> None:
-    with Engine(state_dir, bounds=ONE) as engine:
+    with nobody_keeps_house(state_dir), Engine(state_dir, bounds=ONE) as engine:  # who does would start another keeper
         first, waiting = engine.start(SLEEPER), engine.start(recorded(tmp_path / "ran", "waiting"))
         wait_until(lambda: keepers(state_dir), "a keeper")
         (keeper,) = keepers(state_dir)
@@ -171,8 +173,7 @@ def test_keeper_that_is_killed_again_and_again_starts_each_job_once(state_dir: P
 
     def kill_keepers() -> None:
         while not over.wait(chosen.uniform(0.05, 0.4)):
-            for pid in keepers(state_dir):
-                kill(pid)
+            kill_all(keepers(state_dir))  # one whose queue is empty may just have ended
 
     with Engine(state_dir, bounds=Bounds(running=2)) as engine:
         killer = threading.Thread(target=kill_keepers)
@@ -192,9 +193,7 @@ def test_deadline_that_passed_while_no_keeper_was_there(state_dir: Path, tmp_pat
         first = engine.start(SLEEPER)
         late = engine.start(recorded(tmp_path / "ran", "late"), start_deadline=1.5)
         wait_until(lambda: keepers(state_dir) or late.status().state.ended, "a keeper")
-        with suppress(ProcessLookupError):  # on a slow host it may have done its work by now
-            for keeper in keepers(state_dir):
-                kill(keeper)
+        kill_all(keepers(state_dir))  # on a slow host it may have done its work by now
         created_ns = JobDirectory(state_dir / "jobs" / late.id).read_spec().created_ns
         wait_until(lambda: time.time_ns() > created_ns + 1_500_000_000, "the deadline")
         first.stop()
@@ -205,8 +204,7 @@ def test_deadline_that_passed_while_no_keeper_was_there(state_dir: Path, tmp_pat
 def test_fork_server_and_shims_that_are_killed_cost_their_own_job_only(state_dir: Path) -> None:
     with Engine(state_dir, bounds=ONE) as engine:
         first, waiting = engine.start(SLEEPER), engine.start(["true"])
-        for pid in fork_servers(state_dir) + shims(state_dir):
-            kill(pid)
+        kill_all(fork_servers(state_dir) + shims(state_dir))
         assert waiting.wait(PATIENCE_SECONDS).exit_code == 0
         assert first.status().state is State.LOST
 
@@ -287,8 +285,8 @@ def test_queue_is_kept_over_a_reboot(state_dir: Path) -> None:
     """All processes are gone, and the index and the event log are from before; the lock of who ran is free."""
     with Engine(state_dir, bounds=ONE) as engine:
         first, waiting = engine.start(SLEEPER), engine.start(["echo", "after"])
-    for pid in keepers(state_dir) + fork_servers(state_dir) + shims(state_dir):
-        kill(pid)
+        wait_until(lambda: keepers(state_dir), "a keeper")
+    kill_all(keepers(state_dir) + fork_servers(state_dir) + shims(state_dir))  # the engine's own have no more to do
     for path in (state_dir / "index.db", state_dir / "index.db-wal", state_dir / "index.db-shm"):
         path.unlink(missing_ok=True)
     head = state_dir / "events" / "head"
@@ -402,6 +400,7 @@ def test_only_one_keeper_at_a_time(state_dir: Path) -> None:
             next_line(starter)
         for starter in starters:
             finish(starter)
+        wait_until(lambda: keepers(state_dir), "a keeper that has its name")
         assert len(keepers(state_dir)) == 1
         assert json.loads((state_dir / "bounds.json").read_text())["running"] == 1
 
