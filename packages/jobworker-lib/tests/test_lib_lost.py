@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+from fcntl import LOCK_EX
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,19 @@ from jobworker_lib import Engine, Event, EventType, Job, JobStatus, OutputLimit,
 from jobworker_lib.events import log
 from jobworker_lib.events.event import Event as LoggedEvent
 from jobworker_lib.events.reader import EventReader, beginning_of
-from lib_testing import SLEEPER, awaiting, finish, fork_servers, job_processes, kill, program, sh, shim_of, wait_until
+from lib_testing import (
+    SLEEPER,
+    awaiting,
+    finish,
+    fork_servers,
+    job_processes,
+    kill,
+    nobody_keeps_house,
+    program,
+    sh,
+    shim_of,
+    wait_until,
+)
 
 
 @pytest.fixture
@@ -86,7 +99,7 @@ def test_copy_without_a_start_record_leaves_them_alone_too(state_dir: Path, engi
 def test_moved_directory_is_none_of_a_copy(state_dir: Path, tmp_path: Path) -> None:
     """What a killed shim and fork server left is found by whoever opens the directory, under whatever name."""
     moved = tmp_path / "moved"
-    with Engine(state_dir) as engine:
+    with nobody_keeps_house(state_dir), Engine(state_dir) as engine:
         job = ready(engine)
         for process in (*fork_servers(state_dir), shim_of(job.id, main_process(state_dir, job))):
             kill(process)
@@ -99,10 +112,11 @@ def test_moved_directory_is_none_of_a_copy(state_dir: Path, tmp_path: Path) -> N
 
 def test_pid_of_another_process_is_never_signalled(state_dir: Path, engine: Engine) -> None:
     job = ready(engine)
-    kill(shim_of(job.id, main_process(state_dir, job)))
+    shim = shim_of(job.id, main_process(state_dir, job))
     with subprocess.Popen(SLEEPER) as innocent:
         started = state_dir / "jobs" / job.id / "started.json"
         started.write_text(json.dumps(json.loads(started.read_text()) | {"pid": innocent.pid}))
+        kill(shim)
         assert job.wait().describe() == "lost (its supervisor was killed)"
         assert innocent.poll() is None
         innocent.kill()
@@ -212,8 +226,9 @@ def test_event_that_a_full_disk_refused_is_told_when_there_is_space(
         segment.mkdir()
         gate.touch()
         wait_until(lambda: job.status().output_bytes == 200_000, "all output")
-        segment.rmdir()
-        (tmp_path / "aside").rename(segment)
+        with log.locked(str(state_dir / "events"), LOCK_EX):  # or a shim could make another in between
+            segment.rmdir()
+            (tmp_path / "aside").rename(segment)
         assert next(events).type is EventType.OUTPUT_TRUNCATED
         assert job.status().state is State.RUNNING
 
