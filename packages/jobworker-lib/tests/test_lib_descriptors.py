@@ -35,6 +35,8 @@ with Engine(sys.argv[1]) as engine:
     for thread in threads:
         thread.join()
     assert engine.run(["echo", "again"]).stdout == b"again\\n"
+    for job in engine.list(state=["starting", "running"]):  # of those that could not follow their jobs
+        job.wait(30)
     print(len(refused) > 0, {str(status.state) for status in engine.list().statuses} - {"lost"})
 """
 

@@ -34,6 +34,7 @@ from lib_testing import (
     fork_servers,
     job_processes,
     kill,
+    open_files,
     parent,
     process_name,
     program,
@@ -181,8 +182,7 @@ def test_a_working_directory_is_found_through_a_link(engine: Engine, cwd: Path, 
 def test_stop_asks_every_process_and_spares_init(engine: Engine, cwd: Path) -> None:
     job = engine.start([PYTHON, "-I", "-S", "-c", TREE], cwd=cwd, isolation=FULL)
     read_until(job, b"csdm")
-    processes = job_processes(job.id)
-    assert len(processes) == 4
+    wait_until(lambda: len(job_processes(job.id)) == 4, "the end of the daemon's parent")
     status = job.stop(grace=1000)
     assert (status.state, status.signal) == (State.STOPPED, signal.SIGTERM)
     assert job_processes(job.id) == []
@@ -266,8 +266,12 @@ def test_nothing_of_the_shim_is_left_open_in_init(engine: Engine, cwd: Path) -> 
     job = engine.start(SLEEPER, cwd=cwd, isolation=FULL, stdin=True)
     if not IS_ROOT:
         pytest.skip("only root can look into an init")
-    names = [os.readlink(entry) for entry in Path(f"/proc/{init_of(job)}/fd").iterdir()]
-    assert sorted(name.partition(":")[0] for name in names) == ["pipe", "pipe", "socket"]
+    init = init_of(job)
+
+    def kinds() -> list[str]:
+        return sorted(name.partition(":")[0] for name in open_files(init))
+
+    wait_until(lambda: kinds() == ["pipe", "pipe", "socket"], "an init that has closed all else")
     job.stop()
 
 

@@ -71,7 +71,7 @@ def test_end_of_the_shim_that_comes_too_late(engine: Engine, tmp_path: Path) -> 
 
 
 def test_timeout_that_comes_too_late(engine: Engine, tmp_path: Path) -> None:
-    timeout = 2.0
+    timeout = 4.0
     with ended_unseen(engine, tmp_path / "gate", timeout=timeout) as job:
         passed = time.monotonic() + timeout
         wait_until(lambda: time.monotonic() > passed)

@@ -54,8 +54,10 @@ def output(directory: JobDirectory) -> list[tuple[str, bytes]]:
     return [(chunk.stream, chunk.data) for chunk in chunks]
 
 
-def test_runs_the_job_of_a_directory(make_job: Callable[..., JobDirectory]) -> None:
-    directory = make_job(sh("printf out; sleep 0.05; printf err >&2; (sleep 0.1; printf late) & exit 3"))
+def test_runs_the_job_of_a_directory(make_job: Callable[..., JobDirectory], tmp_path: Path) -> None:
+    captured = 'captured() { until [ $(wc -c < "$1/$JOBWORKER_JOB_ID/output.log") -ge $2 ]; do sleep 0.01; done; }'
+    script = 'printf out; captured "$1" 3; printf err >&2; (captured "$1" 6; printf late) & exit 3'
+    directory = make_job(sh(f"{captured}; {script}", tmp_path))
     done = run_shim(directory.path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     status = directory.status()
