@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -104,8 +105,18 @@ def cage() -> Iterator[list[str]]:
         for pid in map(int, (directory / "cgroup.procs").read_text().split()):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not (directory / "cgroup.procs").read_text(), "the end of the cage's processes")
+        wait_until(lambda: _is_removed(directory), "the end of the cage's processes")
+
+
+def _is_removed(directory: Path) -> bool:
+    """Remove a cgroup; False while the kernel has not let go of a process that was there."""
+    try:
         directory.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 @contextmanager

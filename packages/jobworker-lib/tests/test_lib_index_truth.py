@@ -98,6 +98,7 @@ def look(store: Store) -> None:
 ACTIONS = (remove_by_hand, delete, delete_by_half, lose_index, damage_index, tear_log, look)
 
 
+@pytest.mark.timeout(300)  # each job without a supervisor is looked for among all processes
 @given(
     steps=st.lists(st.one_of(st.sampled_from(STEPS), st.sampled_from(ACTIONS)), max_size=12),
 )
