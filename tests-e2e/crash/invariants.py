@@ -34,7 +34,7 @@ def check(life: Life, *, may_be_lost: bool = False) -> None:
         _a_repeated_start_is_the_same_job(engine, state_dir, runs)
         greet(engine, life)
         statuses = engine.list().statuses
-    _nothing_is_left_running(state_dir)
+    nothing_is_left_running(state_dir)
     _no_file_is_left(state_dir)
     every_event_is_told_once(state_dir, statuses)
     with Engine(state_dir) as engine:
@@ -101,7 +101,7 @@ def _request_of(state_dir: Path, status: JobStatus) -> str | None:
     return JobDirectory(state_dir / "jobs" / status.id).read_spec().request_id
 
 
-def _nothing_is_left_running(state_dir: Path) -> None:
+def nothing_is_left_running(state_dir: Path) -> None:
     wait_until(lambda: not holders(state_dir), "the end of fork server and shims")
     left = {path.name: job_processes(path.name) for path in (state_dir / "jobs").iterdir()}
     assert not any(left.values())

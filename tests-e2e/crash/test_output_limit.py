@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from conformance.processes import job_processes, wait_until
-from crash.invariants import every_event_is_told_once
+from crash.invariants import every_event_is_told_once, nothing_is_left_running
 from crash.jobs import Life, greet
 from crash.processes import SHIM, named
 from crash.steps import each_step, turns
@@ -53,6 +53,7 @@ def test_shim_of_a_job_with_an_output_limit(limit: OutputLimit, turn: int, new_l
                 _check(job, limit, life, was_killed=step is not None)
             greet(engine, life)
             statuses = engine.list().statuses
+        nothing_is_left_running(life.state_dir)  # that may yet tell of an end
         every_event_is_told_once(life.state_dir, statuses)
         return life
 
