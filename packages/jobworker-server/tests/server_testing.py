@@ -127,11 +127,20 @@ class Authority:
         builder = self._builder(self._name, key, self.ca.key, timedelta(days=1))
         return builder.sign(self.ca.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
-    def crl(self, *revoked: Pair, valid: timedelta = timedelta(days=1), made: timedelta = timedelta(hours=-1)) -> bytes:
-        """What of it is revoked, in PEM; ``made`` that long from now."""
+    def crl(
+        self,
+        *revoked: Pair,
+        valid: timedelta = timedelta(days=1),
+        made: timedelta | datetime = timedelta(hours=-1),
+        number: int | None = None,
+    ) -> bytes:
+        """What of it is revoked, in PEM; ``made`` then, or that long from now."""
         now = datetime.now(UTC)
-        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name).last_update(now + made)
+        last_update = made if isinstance(made, datetime) else now + made
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name).last_update(last_update)
         builder = builder.next_update(now + valid)
+        if number is not None:
+            builder = builder.add_extension(x509.CRLNumber(number), critical=False)
         for pair in revoked:
             entry = x509.RevokedCertificateBuilder().serial_number(pair.certificate.serial_number)
             builder = builder.add_revoked_certificate(entry.revocation_date(now).build())

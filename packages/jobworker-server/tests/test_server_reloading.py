@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -142,6 +143,35 @@ def test_a_list_that_can_not_be_used_leaves_the_old_one_in_use(
     list_jobs(own_client)
     with connected(own_server, eve, authority) as client:
         assert refusal_of(client).reason == "CERTIFICATE_REVOKED"
+
+
+def test_a_list_that_is_older_than_the_one_in_use_is_not_gone_back_to(
+    own_server: ServerProcess, own_certs: Path, own_client: Client, authority: Authority, tmp_path: Path
+) -> None:
+    eve, bob = authority.client("eve", "full"), authority.client("bob", "full")
+    old = authority.crl(made=timedelta(hours=-3), number=1)
+    put(own_certs / "crl.pem", authority.crl(eve, made=timedelta(hours=-2), number=2))
+    wait_until(lambda: "; 1 revoked" in own_server.log)
+    put(own_certs / "crl.pem", old)
+    wait_until(lambda: own_server.log.count("; 1 revoked") == 2)
+    assert "crl.pem holds an older CRL of 'CN=test CA', number 1 of " in own_server.log
+    assert "restart the server to go back to the older one" in own_server.log
+    with connected(own_server, eve, authority) as client:
+        assert refusal_of(client).reason == "CERTIFICATE_REVOKED"
+    own_server.send(signal.SIGHUP)
+    wait_until(lambda: own_server.log.count("; 1 revoked") == 3)
+    list_jobs(own_client)
+    put(own_certs / "crl.pem", authority.crl(eve, bob, number=3))
+    wait_until(lambda: "; 2 revoked" in own_server.log)
+    for pair in (eve, bob):
+        with connected(own_server, pair, authority) as client:
+            assert refusal_of(client).reason == "CERTIFICATE_REVOKED"
+    put(own_certs / "crl.pem", old)
+    with (
+        ServerProcess(own_certs, tmp_path / "again") as started_anew,
+        connected(started_anew, eve, authority) as client,
+    ):
+        list_jobs(client)
 
 
 def test_a_server_does_not_start_with_a_foreign_list(own_certs: Path, tmp_path: Path) -> None:

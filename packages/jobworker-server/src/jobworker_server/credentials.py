@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from jobworker_server import crl
+from jobworker_server import crl, crl_in_use
 from jobworker_server.crl import RevocationList
 from jobworker_server.errors import CertificateError
 
@@ -70,8 +70,8 @@ def load_key_pair(files: CredentialFiles) -> KeyPair:
     return KeyPair(cert, key, certificate)
 
 
-def load_authorities(files: CredentialFiles) -> Authorities:
-    """Read the CAs and what they have revoked.
+def load_authorities(files: CredentialFiles, before: Authorities | None = None) -> Authorities:
+    """Read the CAs and what they have revoked; lists of the ones ``before`` don't give way to older ones.
 
     Raises:
         CertificateError: a file is missing, can't be read, or does not hold what it should.
@@ -82,7 +82,11 @@ def load_authorities(files: CredentialFiles) -> Authorities:
         return Authorities(pem, certificates, None)
     # CAs between are known from the server's own certificate, too. They are trusted no more for it.
     between = _certificates(files.cert, _read(files.cert))[1:]
-    return Authorities(pem, certificates, crl.load(files.crl, _read(files.crl), [*certificates, *between]))
+    known = [*certificates, *between]
+    lists = crl.load(files.crl, _read(files.crl), known)
+    if before and before.revocations:
+        lists = crl_in_use.after(files.crl, before.revocations, lists, known)
+    return Authorities(pem, certificates, lists)
 
 
 def _read(path: Path) -> bytes:

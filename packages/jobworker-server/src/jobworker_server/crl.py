@@ -30,6 +30,10 @@ class RevocationList:
         self.name = crl.issuer.rfc4514_string()
         """That of the CA."""
         self.made: datetime = crl.last_update_utc
+        self.number = _number(crl)
+        """That of a CA which counts its lists, as RFC 5280 wants it to; None: it does not."""
+        self.signer = (self.name, _key_identifier(crl))
+        """Whose it says it is: the name, and what tells keys of this name apart, where it has that."""
         self.expires: datetime | None = crl.next_update_utc
         """After it nobody knows what is revoked by now; None: it doesn't say when."""
         partial = [
@@ -43,6 +47,18 @@ class RevocationList:
         """The serial numbers of the certificates that are revoked."""
         self._crl = crl
         self._is_of: dict[x509.Certificate, bool] = {}
+
+    @property
+    def edition(self) -> str:
+        """Which one of its CA it is, for people."""
+        made = f"of {self.made:%Y-%m-%d %H:%M:%S} UTC"
+        return made if self.number is None else f"number {self.number} {made}"
+
+    def is_older_than(self, other: RevocationList) -> bool:
+        """Whether another list of the same CA is newer, both by its number and its date, as far as they differ."""
+        if self.number is None or other.number is None or self.number == other.number:
+            return self.made < other.made
+        return self.number < other.number and self.made <= other.made
 
     def is_of(self, ca: x509.Certificate) -> bool:
         """Whether a CA has signed it, and may do so."""
@@ -74,7 +90,11 @@ def load(path: Path, pem: bytes, authorities: Sequence[x509.Certificate]) -> lis
 
 def newest(lists: Iterable[RevocationList], ca: x509.Certificate) -> RevocationList | None:
     """The one that holds for a CA; None: there is none."""
-    return max((found for found in lists if found.is_of(ca)), key=lambda found: found.made, default=None)
+    return max((found for found in lists if found.is_of(ca)), key=_age, default=None)
+
+
+def _age(found: RevocationList) -> tuple[datetime, int]:
+    return found.made, found.number or 0
 
 
 def _parsed(path: Path, pem: bytes) -> list[x509.CertificateRevocationList]:
@@ -95,6 +115,20 @@ def _usable(path: Path, crl: x509.CertificateRevocationList) -> RevocationList:
         return RevocationList(crl)
     except (ValueError, x509.DuplicateExtension) as error:
         raise CertificateError(f"{path} holds a CRL that can't be used: {error}") from None
+
+
+def _number(crl: x509.CertificateRevocationList) -> int | None:
+    try:
+        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _key_identifier(crl: x509.CertificateRevocationList) -> bytes | None:
+    try:
+        return crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _has_signed(ca: x509.Certificate, crl: x509.CertificateRevocationList) -> bool:

@@ -57,7 +57,7 @@ class MutualTls:
         Raises:
             CertificateError: they can't be used; the old ones stay in use.
         """
-        found = credentials.load_authorities(self._files)
+        found = credentials.load_authorities(self._files, self._authorities)
         if found.revocations is None and self._authorities.revocations is not None:
             raise CertificateError(f"{self._files.crl} is gone, and with it what is revoked; put it back")
         self._trust = Trust(found.certificates, found.revocations or (), before=self._trust)
