@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.processes import job_processes, wait_until
 from harness.certs import Certs
 from harness.cli import Cli
 from harness.relay import Relay
@@ -33,7 +34,7 @@ def test_a_shell_is_as_if_it_ran_here(sit: Sitting) -> None:
     terminal = sit.shell(columns=91, rows=27)
     terminal.type("stty size; echo $TERM; tty | tr a-z A-Z", "Enter")
     terminal.sees("27 91", "screen-256color", "/DEV/PTS/")
-    terminal.type("read -n 1 -p 'a key: '", "Enter")
+    terminal.type("read -n 1 -p 'a k''ey: '", "Enter")  # which is not seen before bash reads
     terminal.sees("a key:")
     terminal.type("x")
     terminal.sees("a key: xjob>")
@@ -41,14 +42,24 @@ def test_a_shell_is_as_if_it_ran_here(sit: Sitting) -> None:
     terminal.ends(7)
 
 
-def test_the_shells_job_control_works_by_keys(sit: Sitting) -> None:
+def in_foreground(pid: int) -> bool:
+    """Whether it is a Python that its terminal's keys are for, and that goes on."""
+    try:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except OSError:  # it is gone
+        return False
+    state, _, group, _, _, foreground_group = rest.split()[:6]
+    return "(python3" in name and state != "T" and group == foreground_group
+
+
+def test_the_shells_job_control_works_by_keys(sit: Sitting, cli: Cli) -> None:
     terminal = sit.shell()
     terminal.type("""python3 -c 'print(6 * 7); import time; time.sleep(1000)'""", "Enter")
     terminal.sees("\n42\n")
     terminal.type("C-z")
     terminal.sees("Stopped")
-    terminal.type("jobs; fg", "Enter")
-    terminal.sees("\npython3 -c")  # the shell says what it continues
+    terminal.type("fg", "Enter")
+    wait_until(lambda: any(map(in_foreground, job_processes(running_job(cli)))), "Python in the foreground")
     terminal.interrupts("KeyboardInterrupt")
     terminal.type("echo rea''dy; cat", "Enter")
     terminal.sees("\nready\n")
@@ -63,9 +74,11 @@ def test_the_shells_job_control_works_by_keys(sit: Sitting) -> None:
 def test_a_size_that_changes_is_followed(sit: Sitting) -> None:
     terminal = sit.shell()
     terminal.type("trap 'stty size' WINCH; echo se''t", "Enter")
-    terminal.sees("\nset\n")
+    terminal.sees("\nset\njob>")
     terminal.resize(100, 30)
     terminal.sees("30 100")
+    terminal.type("echo re''ady", "Enter")
+    terminal.sees("\nready\njob>")  # a change of the size within the trap would be lost to bash
     terminal.resize(70, 20)
     terminal.sees("20 70")
     terminal.type("exit", "Enter")
@@ -81,7 +94,7 @@ def test_python_is_interactive(sit: Sitting) -> None:
     terminal.sees("sleep(1000)\n")
     terminal.interrupts("KeyboardInterrupt")
     terminal.type("print(7 * 7)", "Enter")
-    terminal.sees("\n49\n")
+    terminal.sees("\n49\n>>>")  # before that, Ctrl-D is not the end for who reads in raw mode next
     terminal.type("C-d")
     terminal.ends(0)
 
@@ -157,7 +170,7 @@ def test_two_may_be_attached_at_once(sit: Sitting, cli: Cli) -> None:
 def test_ctrl_p_alone_is_for_the_job(sit: Sitting) -> None:
     terminal = sit.shell()
     terminal.type("echo $((20 + 1))", "Enter")
-    terminal.sees("\n21\n")
+    terminal.sees("\n21\njob>")
     terminal.type("C-p")
     terminal.sees("21\njob> echo $((20 + 1))")
     terminal.type("C-u", "exit", "Enter")

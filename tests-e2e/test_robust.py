@@ -63,9 +63,9 @@ def test_a_terminal_that_is_closed_ends_what_runs_on_it(sit: Sitting, cli: Cli) 
     job = cli.start(SLEEPER)
     for arguments in (["logs", job], ["list", "--watch"], ["top"]):
         terminal = sit(*arguments)
-        wait_until(lambda: bool(terminal.pids("jobworker_cli")))  # noqa: B023  called at once
         if arguments != ["logs", job]:
             terminal.sees(job[:8])
+        wait_until(lambda: bool(terminal.pids("jobworker_cli")))  # noqa: B023  called at once
         (pid,) = terminal.pids("jobworker_cli")
         terminal.close()
         wait_until(lambda: not Path(f"/proc/{pid}").exists(), f"the end of {arguments}")  # noqa: B023  the same

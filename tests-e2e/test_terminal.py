@@ -37,7 +37,7 @@ def test_stop_by_label_asks(sit: Sitting, cli: Cli, batch: str) -> None:
     assert {cli("status", job).out for job in jobs} == {"running"}
     terminal = sit("stop", "--label", batch)
     terminal.sees("[y/N]:")
-    terminal.type("C-c")
+    terminal.interrupts("exit:")
     terminal.ends(130)
     assert {cli("status", job).out for job in jobs} == {"running"}
     terminal = sit("stop", "--label", batch)
@@ -112,7 +112,7 @@ def test_ctrl_c_during_a_start_tells_that_there_is_a_job(sit: Sitting, cli: Cli,
     server.send_signal(signal.SIGSTOP)
     try:
         terminal = sit("start", "--label", batch, *SLEEPER)
-        wait_until(lambda: terminal.pids("jobworker_cli") and _is_waiting(terminal.pids("jobworker_cli")[0]))
+        wait_until(lambda: any(map(_is_waiting, terminal.pids("jobworker_cli"))))
         terminal.type("C-c")
         terminal.sees("waiting for the server to tell whether the job was started")
     finally:

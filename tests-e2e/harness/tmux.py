@@ -6,6 +6,7 @@ import math
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -36,7 +37,8 @@ class Tmux:
         variables = [f"{key}={value}" for key, value in environment.items() if key not in ("TMUX", "TERM")]
         # Ctrl-C is the command's to heed, not the shell's.
         script = f"trap : INT; before=$(stty -g); {shlex.join(argv)}; status=$?; "
-        script += "[ $before = $(stty -g) ] && m=kept || m=changed; echo; echo exit:$status modes:$m; exec cat"
+        script += "[ $before = $(stty -g) ] && m=kept || m=changed; echo; echo exit:$status modes:$m; "
+        script += "trap '' INT; exec cat"
         size = ["-x", str(columns), "-y", str(rows)]
         self.call("-f", "/dev/null", "new-session", "-d", "-s", name, *size, "env", "-i", *variables,
                   "TERM=screen-256color", "sh", "-c", script)  # fmt: skip
@@ -67,13 +69,21 @@ class Terminal:
         """What is on the screen; with ``colours`` the sequences that set them are in it."""
         return self._tmux.call("capture-pane", "-p", *(["-e"] if colours else []), "-t", self._name)
 
-    def sees(self, *texts: str) -> str:
-        """Wait until all the texts are on the screen: the screen."""
+    def sees(self, *texts: str, without: str | None = None) -> str:
+        """Wait until all the texts are on the screen, and ``without`` is not: the screen as it was then."""
+        screen = ""
+
+        def is_seen() -> bool:
+            nonlocal screen
+            screen = self.screen()
+            return all(text in screen for text in texts) and (without is None or without not in screen)
+
         try:
-            wait_until(lambda: all(text in self.screen() for text in texts))
+            wait_until(is_seen)
         except AssertionError:
-            raise AssertionError(f"{texts} did not appear:\n{self.screen()}") from None
-        return self.screen()
+            gone = f", or {without!r} did not go" if without else ""
+            raise AssertionError(f"{texts} did not appear{gone}:\n{screen}") from None
+        return screen
 
     def interrupts(self, text: str) -> str:
         """Press Ctrl-C until the text is on the screen: a program misses one that comes just before it waits."""
@@ -103,11 +113,11 @@ class Terminal:
         self._tmux.call("kill-session", "-t", self._name)
 
     def pids(self, name: str) -> list[int]:
-        """The processes in it whose command line holds the text."""
+        """The processes of Python in it whose command line holds the text; what is to become one of them is not yet."""
         tty = self._tmux.call("display-message", "-p", "-t", self._name, "#{pane_tty}").strip()
         done = subprocess.run(
             ["ps", "-t", tty.removeprefix("/dev/"), "-o", "pid=,args="],
             check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS,
         )  # fmt: skip
         lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
-        return [int(pid) for pid, command in lines if name in command and not command.startswith("sh -c")]
+        return [int(pid) for pid, command in lines if name in command and command.startswith(sys.executable)]
