@@ -108,7 +108,7 @@ def test_a_key_that_is_taken_away_ends_what_its_tokens_opened(
             next(stream)
         assert (failure.code, failure.reason) == (grpc.StatusCode.UNAUTHENTICATED, "BAD_TOKEN")
         assert without.status(job.id).owner == "ann", "a certificate stands for itself"
-    assert "the key of tokens was reloaded: there are 1" in own_server.log
+    wait_until(lambda: "the key of tokens was reloaded: there are 1" in own_server.log)
 
 
 def test_a_key_that_can_not_be_read_leaves_the_old_one(

@@ -83,11 +83,15 @@ def test_a_flood_is_turned_away_and_told_in_few_lines(
             assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert failure.retry_seconds
             assert "too many calls with this certificate were refused" in failure.message
-    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    audit = tmp_path / "audit.log"
+    wait_until(lambda: audit.read_text().count('"NO_ROLE"') >= looked_at)
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
     reasons = Counter(line["reason"] for line in lines)
     assert reasons["NO_ROLE"] == looked_at
     assert 1 <= reasons["RATE_LIMITED"] <= seconds + 2
-    assert connect.server.log.count("names no role") == looked_at  # type: ignore[attr-defined]  # set above
+    server: ServerProcess = connect.server  # type: ignore[attr-defined]  # set above
+    wait_until(lambda: server.log.count("names no role") >= looked_at)
+    assert server.log.count("names no role") == looked_at
     wait_until(lambda: try_to_list(weak).reason == "NO_ROLE")
     assert sum(line.get("omitted", 0) for line in lines) <= counts["RATE_LIMITED"]
 
