@@ -160,8 +160,8 @@ def test_no_tls(server: ServerProcess) -> None:
 def test_bytes_that_are_no_handshake(server: ServerProcess, beginning: bytes) -> None:
     with socket.create_connection((server.address.rpartition(":")[0], server.port)) as sock:
         sock.settimeout(TIMEOUT)
-        sock.sendall(beginning)
         try:
+            sock.sendall(beginning)
             answer = sock.recv(4096)
         except ConnectionError:
             answer = b""

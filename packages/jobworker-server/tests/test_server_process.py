@@ -225,7 +225,7 @@ def test_a_stuck_client_does_not_hold_up_the_end(server_certs: Path, state_dir: 
         next(stuck)
         started = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 20
         client.close()
 
 

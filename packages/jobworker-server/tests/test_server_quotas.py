@@ -23,6 +23,7 @@ from jobworker.v1.worker_service_pb2 import (
     ListJobsRequest,
     QueryStatusRequest,
     TerminalSize,
+    WaitRequest,
     WatchRequest,
 )
 from jobworker_server.errors import ConfigError, QuotaError
@@ -36,8 +37,8 @@ quotas:
   burst: 10
   streams: 8
   messageBytes: 64K
-  handshake: 1s
-  idle: 1s
+  handshake: 3s
+  idle: 3s
 """
 MANY_CONNECTIONS = 1000
 CLIENT_HELLO_CUT_SHORT = bytes.fromhex("1603010200010001fc0303")
@@ -83,13 +84,15 @@ def try_to_list(client: Client) -> Failure:
 
 def test_calls_beyond_the_rate_wait_and_then_are_refused(few: Callable[[str], Client]) -> None:
     eager, other = few("eager"), few("other")
+    began = time.monotonic()
     with ThreadPoolExecutor(100) as pool:
         together = [pool.submit(try_to_list, eager) for _ in range(100)]
         other.stub.ListJobs(ListJobsRequest(), timeout=TIMEOUT)
         failures = [future.result() for future in together]
+    seconds = time.monotonic() - began
     counts = Counter(failure.reason for failure in failures)
     assert counts[""] >= 8, "the burst, and who had not to wait for long"
-    assert counts["RATE_LIMITED"] + counts["TOO_MANY_STREAMS"] >= 50
+    assert counts[""] <= 10 + 20 * (seconds + 1), "what was saved up, and what came to it meanwhile"
     assert sum(counts.values()) == counts[""] + counts["RATE_LIMITED"] + counts["TOO_MANY_STREAMS"]
     for failure in failures:
         if failure.reason:
@@ -292,7 +295,7 @@ def test_searching_and_talking_in_many_calls_leaves_others_their_turn(
         busy, other = connect("busy"), connect("other")
         job = busy.start("head", "-c", "1G", "/dev/zero")
         terminal = busy.start("sleep", "1000", terminal=TerminalSize(rows=24, columns=80))
-        busy.wait(job.id)
+        busy.stub.Wait(WaitRequest(job_ids=[job.id]), timeout=3 * TIMEOUT)  # a disk may be slow
 
         def resizes() -> Iterator[AttachRequest]:
             yield AttachRequest(start=AttachStart(job_id=terminal.id, input=True))

@@ -131,7 +131,7 @@ def test_an_open_connection_and_its_stream_end_with_the_certificate(
     server: ServerProcess, authority: Authority, full: Client
 ) -> None:
     job = full.start("sleep", "1000")
-    client = Client(server.address, authority.client("ann", "full", valid=timedelta(seconds=3)), authority)
+    client = Client(server.address, authority.client("ann", "full", valid=timedelta(seconds=6)), authority)
     with failing() as failure:
         list(client.chunks(job.id))
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CERTIFICATE_EXPIRED")
@@ -157,6 +157,7 @@ def test_sighup_exchanges_certificates_and_leaves_open_streams(
     other.write_server_files(own_certs)
     (own_certs / "ca.pem").write_bytes(other.ca.cert_pem + authority.ca.cert_pem)
     reload(own_server, "the server's certificate was reloaded")
+    wait_until(lambda: "the trust in clients was reloaded: CN=another CA, CN=test CA;" in own_server.log)
 
     list_jobs(own_server, other.client("bob", "full"), other)
     with failing() as failure:
