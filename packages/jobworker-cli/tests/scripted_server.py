@@ -159,8 +159,9 @@ class Relay:
         self.drop()
 
     def drop(self) -> None:
-        while self._open:
-            self._end(self._open.pop())
+        connections, self._open = self._open, []  # not those that are made again meanwhile
+        for connection in connections:
+            self._end(connection)
 
     def _end(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):  # It may have gone already.
