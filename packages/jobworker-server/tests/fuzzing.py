@@ -22,6 +22,7 @@ EXAMPLES = int(os.environ.get("JOBWORKER_FUZZ", "60"))
 
 bounded = settings(
     max_examples=EXAMPLES,
+    derandomize="JOBWORKER_FUZZ" not in os.environ,
     deadline=None,  # the machine may be busy; each call has a deadline of its own
     suppress_health_check=list(HealthCheck),  # fixtures are shared on purpose, and large inputs are wanted
     print_blob=True,
