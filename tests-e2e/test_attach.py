@@ -215,7 +215,7 @@ def test_a_server_that_stops_ends_the_call_and_nothing_else(own_server: Server, 
 
 
 def test_a_certificate_that_expires_ends_the_call_and_nothing_else(server: Server, certs: Certs) -> None:
-    soon = certs.by_hand("soon-attached", "full", *around_now(timedelta(hours=1), timedelta(seconds=5)))
+    soon = certs.by_hand("soon-attached", "full", *around_now(timedelta(hours=1), timedelta(seconds=8)))
     with Api(server, soon) as api:
         job_id = api.start(SLEEPER, stdin=True).id
         with failing() as failure:
@@ -228,7 +228,7 @@ def test_a_certificate_that_expires_ends_the_call_and_nothing_else(server: Serve
 
 def test_output_that_is_not_read_does_not_hold_up_input(api: Api, tmp_path: Path) -> None:
     count = tmp_path / "count"
-    job_id = api.start(sh(f"yes & wc -c >'{count}'; kill $!"), stdin=True).id
+    job_id = api.start(sh(f"head -c 200M /dev/zero & wc -c >'{count}'"), stdin=True).id
     data = bytes(MIB)
 
     def requests() -> Iterator[AttachRequest]:
@@ -302,7 +302,7 @@ def test_a_client_that_reads_nothing_is_let_go_when_it_is_gone_and_when_the_serv
     own_server: Server, certs: Certs
 ) -> None:
     with Api(own_server, certs.full) as api:
-        job_id = api.start(["yes"], stdin=True).id
+        job_id = api.start(sh("head -c 100M /dev/zero; exec sleep 1000"), stdin=True).id
         output = str(own_server.state_dir / "jobs" / job_id / "output.log")
         for end in ("client", "server"):
             with Api(own_server, certs.full) as silent:

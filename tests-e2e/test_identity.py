@@ -117,7 +117,7 @@ def test_a_certificate_outside_its_time_is_refused(before: timedelta, after: tim
 
 
 def test_a_certificate_that_expires_is_refused_on_an_open_connection(server: Server, certs: Certs) -> None:
-    soon = certs.by_hand("soon", "full", *around_now(HOUR, timedelta(seconds=5)))
+    soon = certs.by_hand("soon", "full", *around_now(HOUR, timedelta(seconds=8)))
     with Api(server, soon) as api:
         job = api.start(SLEEPER)
         with failing() as stream_failure:

@@ -42,7 +42,7 @@ def test_client_notices_within_a_minute_and_pings_no_more_often_than_the_server_
 def test_client_notices_a_server_that_is_frozen(
     own_server: Server, certs: Certs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    soon = {"grpc.keepalive_time_ms": 1000, "grpc.keepalive_timeout_ms": 1000, "grpc.http2.ping_timeout_ms": 1000}
+    soon = {"grpc.keepalive_time_ms": 3000, "grpc.keepalive_timeout_ms": 5000, "grpc.http2.ping_timeout_ms": 5000}
     monkeypatch.setattr(channel, "_OPTIONS", tuple({**CLIENT, **soon}.items()))
     with Client(own_server.address, Credentials.from_directory(certs.directory), reconnect=0) as client:
         chunks = client.output(client.start(sh("echo ready; exec sleep 1000")).id)

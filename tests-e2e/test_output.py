@@ -63,7 +63,8 @@ class RandomJob:
 
     def hashes(self) -> list[str]:
         """Of stdout and stderr, as the job told them at its end."""
-        self._cli("wait", self.id)
+        with self._cli.running("wait", self.id) as waiting:
+            assert waiting.wait(3 * PATIENCE_SECONDS) == 0
         return list(json.loads(self._report.read_text()))
 
 

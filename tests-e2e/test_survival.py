@@ -16,6 +16,7 @@ from harness.api import Api
 from harness.certs import Certs, pki
 from harness.cli import Cli
 from harness.server import Server
+from lib_testing import parent
 
 
 def test_a_killed_server_loses_no_byte_and_no_exit_code(own_server: Server, own_cli: Cli, tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_a_start_that_is_sent_again_starts_no_second_job(own_server: Server, cer
 def test_a_job_whose_shim_was_killed_is_lost_and_leaves_nothing(own_server: Server, own_cli: Cli) -> None:
     job_id = own_cli.start(sh("sleep 1000 & setsid sleep 1000 & wait"))
     wait_until(lambda: len(job_processes(job_id)) == 3, "the whole tree")
-    shim = _parent(min(job_processes(job_id)))
+    (shim,) = {parent(pid) for pid in job_processes(job_id)} - set(job_processes(job_id))
     os.kill(shim, signal.SIGKILL)
     wait_until(lambda: own_cli("status", job_id).out == "lost (its supervisor was killed)", "the state lost")
     wait_until(lambda: not job_processes(job_id), "the end of its processes")
@@ -175,7 +176,3 @@ def test_a_job_whose_shim_was_killed_is_lost_and_leaves_nothing(own_server: Serv
 def _certificate(server: Server) -> str:
     host, _, port = server.address.rpartition(":")
     return ssl.get_server_certificate((host, int(port)))
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -95,7 +95,9 @@ def test_an_event_brings_its_job(api: Api) -> None:
     with watching(api) as events:
         job_id = run(api)
         for event in events:
-            assert (event.job_id, event.job.id) == (job_id, job_id)
+            assert event.job.id == event.job_id
+            if event.job_id != job_id:
+                continue  # the end of a test's before: an event comes after the end that was waited for
             if event.type == worker_service_pb2.EVENT_TYPE_ENDED:
                 assert event.job.exit_code == 0
                 assert event.time.ToMicroseconds() == event.job.ended_at.ToMicroseconds()

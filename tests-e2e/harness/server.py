@@ -19,6 +19,7 @@ from harness.api import Api
 from harness.certs import Certs
 from harness.memory import memory_of
 from jobworker.v1 import job_pb2
+from lib_testing import fork_servers
 
 Cleaner = Callable[["Server"], Api]
 
@@ -107,14 +108,15 @@ class Server:
 
     def fork_server(self) -> int:
         """The pid of the engine's fork server."""
-        (found,) = [pid for pid in holders(self.state_dir) if _comm(pid) == "jobworker-fork"]
+        (found,) = fork_servers(self.state_dir)
         return found
 
     def reads_output_of(self, job_id: str) -> bool:
         """Whether a client follows the output of a job."""
         self._require_insight()
         directory = Path(f"/proc/{self.pid}/fd")
-        return any(job_id in _link(directory / name) for name in os.listdir(directory))
+        links = [_link(directory / name) for name in os.listdir(directory)]
+        return any(f"/{job_id}/output" in link and link.endswith(".log") for link in links)  # not for a moment's look
 
     def close(self) -> None:
         """Stop what is left running, end the server, and see that no process of either is left."""
@@ -153,12 +155,5 @@ def _stop(api: Api, job_id: str) -> None:
 def _link(path: Path) -> str:
     try:
         return os.readlink(path)
-    except OSError:
-        return ""
-
-
-def _comm(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
