@@ -123,8 +123,10 @@ def test_what_is_most_likely_not_meant_is_a_warning(path: Path, tmp_path: Path) 
     mine = tmp_path / "mine"
     mine.write_text("#!/bin/sh\n")
     mine.chmod(0o777)
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
     path.write_text(
-        f"roles: {{a: {{commands: [/bin/sleep, /no/such, /etc, {mine}], users: [nobody, no-such],"
+        f"roles: {{a: {{commands: [/bin/sleep, /no/such, /etc, {mine}, {circle}], users: [nobody, no-such],"
         " isolation: full, writable: [/no/such]}}"
     )
     told = run("policy", "check", str(path)).stderr.splitlines()
@@ -133,6 +135,7 @@ def test_what_is_most_likely_not_meant_is_a_warning(path: Path, tmp_path: Path) 
         "a.commands: /no/such can't be executed: No such file or directory",
         "a.commands: /etc is no program that can be executed",
         f"a.commands: {mine} is only as safe as {mine}, which",
+        f"a.commands: {circle} can't be executed: Too many levels of symbolic links",
         "a.users: this host has no user no-such",
         *([] if os.geteuid() == 0 else ["a.users: only a server that runs as root can start jobs of a user"]),
         "a.writable: there is no directory /no/such",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -287,6 +288,23 @@ def test_a_file_that_changes_is_taken_without_being_asked_to(
     assert {name: end(stream) for name, stream in open_.items()} == dict.fromkeys(open_, DENIED)
     told = "the policy was reloaded: it has the roles full, admin, user, readonly, observer, clerk"
     wait_until(lambda: told in server.log)  # calls are held against a policy before it is told of
+
+
+def test_what_is_most_likely_not_meant_is_told_at_the_start_and_at_each_reload(
+    server_certs: Path, tmp_path: Path, path: Path
+) -> None:
+    path.write_text("roles: {clerk: {like: user, users: [no-such]}}")
+    warning = f"WARNING the policy {path}: roles.clerk.users: this host has no user no-such\n"
+    with ServerProcess(server_certs, tmp_path / "state", "localhost:0", "--policy", str(path)) as process:
+        policies = Policies(path, process)
+        wait_until(lambda: process.log.count(warning) == 1)
+        policies.change(path.read_text())
+        assert process.log.count(warning) >= 2
+        commands = ", ".join(f"/no/{number}" for number in range(1000))
+        policies.change(f"roles: {{clerk: {{like: user, commands: [{commands}]}}}}")
+        told = {line.partition("WARNING")[2] for line in process.log.splitlines() if "can't be executed" in line}
+        assert len(told) == 20
+        assert f"WARNING the policy {path}: there are more; jobworker-server policy check tells all\n" in process.log
 
 
 def test_a_bad_policy_file_keeps_the_server_from_starting(server_certs: Path, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ async def serve(settings: Settings) -> None:
         _log.info("trusting clients of %s", tls.description)
         if settings.policy:
             _log.info("the policy is that of %s: %s", settings.policy, policy.summary)
+            policy.warn()
         if audit.is_on:
             _log.info("the audit goes to %s", settings.audit.file or settings.audit.syslog)
         manager.tell_ready(f"listening on {server.address}")

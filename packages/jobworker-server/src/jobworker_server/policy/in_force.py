@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import islice
 from pathlib import Path
 
 from jobworker_server.policy import file
 from jobworker_server.policy.policy import BUILT_IN, Policy
+from jobworker_server.policy.warnings import warnings
 from jobworker_server.reloading import Reloadable
+
+_MOST_WARNINGS = 20
+
+_log = logging.getLogger(__name__)
 
 
 class PolicyInForce:
@@ -31,7 +38,18 @@ class PolicyInForce:
         """
         if self._path is not None:
             self.current = file.read(self._path)
+            self.warn()
         return self.summary
+
+    def warn(self) -> None:
+        """Tell in the log what is most likely not meant, on this host; not more than a few lines of it."""
+        if self._path is None:
+            return
+        found = warnings(self.current)
+        for warning in islice(found, _MOST_WARNINGS):
+            _log.warning("the policy %s: %s", self._path, warning)
+        if any(True for _ in found):
+            _log.warning("the policy %s: there are more; jobworker-server policy check tells all", self._path)
 
     @property
     def summary(self) -> str:

@@ -43,9 +43,9 @@ def _of_rules(place: str, rules: Rules) -> Iterator[str]:
 
 def _of_command(command: Path) -> str | None:
     try:
-        real = command.resolve(strict=True)
-    except OSError as error:
-        return f"can't be executed: {error.strerror}"
+        real = Path(os.path.realpath(command, strict=True))  # resolve() has an error of its own for links in a circle
+    except (OSError, ValueError) as error:
+        return f"can't be executed: {getattr(error, 'strerror', None) or error}"
     if not real.is_file() or not os.access(real, os.X_OK):
         return "is no program that can be executed"
     for path in dict.fromkeys((real, *real.parents, command.parent, *command.parent.parents)):
@@ -56,7 +56,10 @@ def _of_command(command: Path) -> str | None:
 
 def _who_else_may_change(path: Path) -> str | None:
     """Whoever may change a file or directory besides root; None: nobody."""
-    about = path.stat()
+    try:
+        about = path.stat()
+    except OSError:
+        return None  # it has just gone
     if about.st_uid != 0:
         return f"the user {about.st_uid}"
     if stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_ISVTX:
