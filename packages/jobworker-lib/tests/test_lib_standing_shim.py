@@ -7,14 +7,13 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from jobworker_lib import Bounds, Engine, JobNotRunningError, State, aio
-from lib_testing import PATIENCE_SECONDS, SLEEPER, fork_servers, process_state, shim_of, wait_until
+from lib_testing import PATIENCE_SECONDS, SLEEPER, process_state, shim_of, wait_until
 
 MORE_THAN_A_SOCKET_HOLDS = 2 * int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text()) + 2
 
@@ -110,18 +109,3 @@ def test_queue_goes_on_beside_a_launch_that_hangs(state_dir: Path) -> None:
         assert not hanging.status().state.ended
         with pipe.open("rb"):
             assert hanging.wait(PATIENCE_SECONDS).state is State.FAILED
-
-
-def test_fork_server_that_stands_still_is_replaced(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it was asked for before is done when it goes on."""
-    monkeypatch.setattr("jobworker_lib.launcher._PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("jobworker_lib.forkserver.client._PATIENCE_SECONDS", 1.0)
-    with Engine(state_dir) as engine, ThreadPoolExecutor() as pool:
-        engine.run(["true"])
-        (fork_server,) = fork_servers(state_dir)
-        with stopped(fork_server):
-            hanging = pool.submit(engine.run, ["echo", "late"])
-            wait_until(lambda: len(fork_servers(state_dir)) > 1, "another fork server")
-            assert engine.run(["echo", "soon"]).stdout == b"soon\n"
-            assert not hanging.done()
-        assert hanging.result(PATIENCE_SECONDS).stdout == b"late\n"

@@ -162,6 +162,9 @@ class ArgumentsTooLongError(StartError):
 class StartLostError(StartError):
     """The job was lost before its start was recorded: its supervisor was killed, for example. It is kept as ``lost``.
 
+    A supervisor that takes longer than a minute to execute the command is killed for that. Where that is not done at
+    once, as it waits for a filesystem that does not answer, the job is ``starting`` until it is.
+
     Whether the command was executed is not known; nothing of it is left. A repetition with the same request id is told
     the same and starts nothing; to start the command again, use another one.
     """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jobworker_lib.errors import EngineError
+from jobworker_lib.errors import EngineError, StartLostError
 from jobworker_lib.forkserver.client import ForkServerClient
 from jobworker_lib.messages import receive
 from jobworker_lib.queue import waiting_jobs
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 _PATIENCE_SECONDS = 5.0
 """What takes longer may be a fork server's fault."""
+_BEGIN_SECONDS = 15.0
+"""A shim that has not even begun by then hangs."""
+_LONGEST_SECONDS = 60.0
+"""A shim that has begun may be slow: the job's working directory may be on a filesystem that does not answer."""
+_TOOK_LONG = f"its supervisor took more than {_LONGEST_SECONDS:g} seconds to execute it"
+_KILLED = f"{_TOOK_LONG}, and was killed; it was stopped, or its working directory is on a filesystem that hangs"
+_STANDS = f"{_TOOK_LONG}, and can't be killed before the filesystem answers on which it hangs"
 
 
 class Launcher:
@@ -33,10 +41,12 @@ class Launcher:
         """Return when a shim has executed the job's command or has recorded why it could not. Closes ``lock``.
 
         ``new_privileges`` is that of its spec, which who asks has at hand.
-        Also where the shim was killed at that: the job is lost then, which whoever looks at it finds.
+        Also where the shim was killed at that: the job is lost then, which whoever looks at it finds. That is what
+        becomes of a shim that takes longer than a minute.
 
         Raises:
             EngineError: no shim took the job. Nothing of it is left; but one that was queued is so still.
+            StartLostError: the shim took it, hangs, and can't be killed yet. When it can, the job is lost.
         """
         try:
             self._hand_over(directory, lock, new_privileges=new_privileges, queued=queued)
@@ -45,7 +55,7 @@ class Launcher:
 
     def _hand_over(self, directory: JobDirectory, lock: int, *, new_privileges: bool, queued: bool) -> None:
         try:
-            self._ask_until_taken(directory, lock, new_privileges=new_privileges)
+            self._ask_until_taken(directory, lock, new_privileges=new_privileges, queued=queued)
         except (EngineError, OSError) as error:
             if queued:
                 if directory.was_taken() and not directory.has_exit():
@@ -55,14 +65,18 @@ class Launcher:
                     self._store.discard(directory)
             raise
 
-    def _ask_until_taken(self, directory: JobDirectory, lock: int, *, new_privileges: bool) -> None:
+    def _ask_until_taken(self, directory: JobDirectory, lock: int, *, new_privileges: bool, queued: bool) -> None:
         for _ in range(_ATTEMPTS):
             answer = self._ask(directory, lock, new_privileges=new_privileges)
             if answer and "error" in answer:
                 raise EngineError(f"the job can't be started: {answer['error']} in the state directory")
             if answer is not None or directory.was_taken():
                 return
-        raise EngineError("the fork server dies again and again; the engine's log in the state directory says why")
+        if queued or directory.claim():
+            raise EngineError(
+                "the fork server, or its shims, die or hang again and again;"
+                " the engine's log in the state directory may say why"
+            )
 
     def close(self) -> None:
         """Let go of the fork server; jobs run on."""
@@ -76,17 +90,27 @@ class Launcher:
             with ours:
                 with theirs:
                     self._forkserver.send([theirs.fileno(), lock, handle], new_privileges=new_privileges)
-                return self._answer(ours)
+                return self._answer(ours, directory)
         finally:
             os.close(handle)
 
-    def _answer(self, reply: socket.socket) -> dict[str, object] | None:
-        """A shim's answer, however long it takes: its job's working directory may be on a filesystem that hangs."""
+    def _answer(self, reply: socket.socket, directory: JobDirectory) -> dict[str, object] | None:
+        """As :meth:`_ask`. A shim that was killed for taking too long has died before it answered, too."""
         reply.settimeout(_PATIENCE_SECONDS)
+        began = time.monotonic()
+        hangs = False
         while True:
             try:
                 received = receive(reply, 0)
             except TimeoutError:
-                self._forkserver.replace_if_it_hangs()
+                if hangs and directory.was_taken():
+                    raise StartLostError(directory.name, _STANDS) from None
+                if hangs:
+                    return None  # another may take it: whichever does first makes the files of the output
+                seconds = time.monotonic() - began
+                hangs = seconds >= (_LONGEST_SECONDS if directory.was_taken() else _BEGIN_SECONDS)
+                self._forkserver.mind(give_up=directory.name if hangs else None)
             else:
+                if received is None and hangs and directory.was_taken() and not directory.has_exit():
+                    lost.make_lost(directory, _KILLED)
                 return received[0] if received else None

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROBE = "are you there"
-"""The key of a message that asks a fork server for an answer, and for nothing else."""
+"""The key of a message that asks a fork server for an answer, and for no start."""
+GIVE_UP = "give up"
+"""The key, beside :data:`PROBE`, of the id of a job whose shim is to be killed, for its start takes too long."""
 
 _LONGEST = 64 << 10
 

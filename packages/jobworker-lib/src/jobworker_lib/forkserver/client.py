@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import socket
+import struct
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib.errors import EngineError
+from jobworker_lib.forkserver import BACKLOG, PROCESS_NAME
 from jobworker_lib.host.detached import LOG, spawn
+from jobworker_lib.host.locks import LockTimeoutError, lock_within
+from jobworker_lib.host.procfs import name_and_memory
 from jobworker_lib.job.directory import FILE_MODE
-from jobworker_lib.messages import PROBE, bind_in, connect_in, receive, send
+from jobworker_lib.messages import GIVE_UP, PROBE, bind_in, connect_in, receive, send
 from jobworker_lib.store.version import FORMAT
 
 if TYPE_CHECKING:
@@ -25,6 +30,10 @@ _ATTEMPTS = 3
 """A fork server may be killed, or exit with its last engine, just before it is asked."""
 _PATIENCE_SECONDS = 5.0
 """A fork server that takes longer to take a request, or to answer, hangs: somebody has stopped it, for example."""
+_OTHERS_SECONDS = 30.0
+"""How long another engine may take to start one, or to find out that one hangs."""
+_CREDENTIALS = struct.Struct("3i")
+"""A process's pid, user and group (unix(7))."""
 
 
 class ForkServerClient:
@@ -58,13 +67,14 @@ class ForkServerClient:
                     return
         raise EngineError(f"the fork server does not answer; {self._state_dir / LOG} may say why")
 
-    def replace_if_it_hangs(self) -> None:
-        """For who waits for a start: see to it that the next ones are not in vain.
+    def mind(self, give_up: str | None = None) -> None:
+        """For who waits long for a start: a fork server that hangs is killed, and another takes its place.
 
-        A fork server that hangs keeps the requests that it has, and goes on with them if ever it goes on.
+        ``give_up`` is the id of a job whose shim is to be killed, as it hangs. Who waits is told of either as of a
+        death, and asks again.
         """
         with self._lock, suppress(EngineError, OSError):
-            if self._connection is not None and not _answers(self._connection):
+            if self._connection is not None and not _answers(self._connection, give_up):
                 self._replace()
 
     def close(self) -> None:
@@ -100,14 +110,18 @@ class ForkServerClient:
         """Start a fork server, unless another engine does at the same moment."""
         lock = os.open(self._state_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_within(lock, fcntl.LOCK_EX, _OTHERS_SECONDS)
             sock = self._connect()
             if sock is not None and not _answers(sock):
+                _kill_peer(sock)
                 sock.close()
                 sock = None
             if sock is None:
                 self._spawn()
                 sock = self._connect()
+        except LockTimeoutError:
+            raise EngineError("no fork server can be started: a process that was about to do so stands still") from None
+        else:
             return sock
         finally:
             os.close(lock)
@@ -118,15 +132,30 @@ class ForkServerClient:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
                 bind_in(listener, self._state_dir, _SOCKET)
-                listener.listen(128)
+                listener.listen(BACKLOG)
                 spawn("jobworker_lib.forkserver.server", self._state_dir, stdin=listener.fileno())
         except OSError as error:
             raise EngineError(f"the fork server can't be started: {error.strerror or error}") from error
 
 
-def _answers(connection: socket.socket) -> bool:
+def _answers(connection: socket.socket, give_up: str | None = None) -> bool:
     try:
-        send(connection, {PROBE: True}, [])
+        send(connection, {PROBE: True, GIVE_UP: give_up}, [])
         return receive(connection, 0) is not None
     except (TimeoutError, ConnectionError):
         return False
+
+
+def _kill_peer(connection: socket.socket) -> None:
+    """Kill a fork server that hangs, so that nothing comes of what it was asked for. Its shims go on with their jobs.
+
+    One that hung before it said who it is, or that is not to be seen from here, is left.
+    """
+    pid, _, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    with suppress(OSError):
+        handle = os.pidfd_open(pid)
+        try:
+            if (about := name_and_memory(pid)) and about[0] == PROCESS_NAME:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)

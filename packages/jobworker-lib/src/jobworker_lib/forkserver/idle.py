@@ -36,6 +36,13 @@ class IdleShims:
         waiting.append(link)
         return True
 
+    def take_all(self) -> list[int]:
+        """All that wait."""
+        taken = [link for waiting in self._idle.values() for link in waiting]
+        for waiting in self._idle.values():
+            waiting.clear()
+        return taken
+
     def forget(self, link: int) -> None:
         """It is gone, and the number of its link may soon be another's."""
         self._bound.discard(link)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobworker_lib import messages
+from jobworker_lib.forkserver import BACKLOG, PROCESS_NAME
 from jobworker_lib.forkserver.idle import IdleShims
 from jobworker_lib.host import libc, tree
 from jobworker_lib.host.detached import detach
@@ -82,6 +83,8 @@ class ForkServer:
             self._engines.pop(descriptor).close()
             return
         if messages.PROBE in request[0]:
+            if job_id := request[0].get(messages.GIVE_UP):
+                self._give_up(job_id)
             with suppress(OSError):
                 messages.send(self._engines[descriptor], {}, [])
             return
@@ -105,6 +108,14 @@ class ForkServer:
                 messages.send(shim_link, message, descriptors)
                 return
             del self._jobs[pid]
+
+    def _give_up(self, job_id: str) -> None:
+        """Kill the shim that has a job, and those that are idle: whatever stopped it may have stopped them."""
+        idle = {self._shims[link][1] for link in self._idle.take_all()}
+        for _, pid in self._shims.values():
+            is_meant = pid in idle or os.path.basename(self._jobs.get(pid, "")) == job_id
+            if is_meant and _parent(pid) == os.getpid():  # else it was reaped, and the pid may be another's
+                os.kill(pid, signal.SIGKILL)
 
     def _hear_shim(self, descriptor: int) -> None:
         link, pid = self._shims[descriptor]
@@ -199,7 +210,8 @@ def main() -> None:
     """Serve on the listening socket that is the standard input, detached from whoever started this."""
     listener = socket.socket(fileno=detach())
     libc.become_subreaper()
-    libc.set_process_name("jobworker-fork")
+    libc.set_process_name(PROCESS_NAME)
+    listener.listen(BACKLOG)  # again, so that who connects is told this process as the peer (SO_PEERCRED of unix(7))
     boot_id()  # read once, and known to all shims
     gc.freeze()  # pages that shims share stay shared
     ForkServer(listener).serve()

@@ -179,6 +179,14 @@ class JobDirectory:
         """Whether a shim ever began with this job."""
         return any(os.path.exists(self.file(name)) for name in (OUTPUT_LOG, STARTED))  # the first log may be dropped
 
+    def claim(self) -> bool:
+        """Make sure that no shim begins with this job any more; False: one has."""
+        try:
+            os.close(os.open(self.file(OUTPUT_LOG), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+        except FileExistsError:
+            return False
+        return True
+
     def is_queued(self) -> bool:
         """Whether the job waits for its turn, so that nobody needs to hold its lock."""
         return os.path.exists(self.file(QUEUED)) and not self.was_taken() and not self.has_exit()

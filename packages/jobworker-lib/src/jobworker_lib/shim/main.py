@@ -54,6 +54,9 @@ def run_job(directory: JobDirectory, reply: socket.socket | None) -> bool:
 
     try:
         supervise(directory, directory.read_spec(), signals, started)
+    except FileExistsError:  # the files of the output: this shim stood still, and another was given the job
+        _answer(reply, {"started": False})
+        return False
     except OSError as error:
         with suppress(OSError):  # the disk may be full
             traceback.print_exc()  # to the engine's log

@@ -28,10 +28,10 @@ _LEFTOVERS_SECONDS = 5.0
 """A process in an uninterruptible sleep dies when it wakes; nobody waits for it longer than this."""
 
 
-def make_lost(directory: JobDirectory) -> ExitRecord:
+def make_lost(directory: JobDirectory, how: str | None = None) -> ExitRecord:
     """End what is left of the job, write its exit record, where the disk takes it, and tell of it.
 
-    The caller holds the job's lock.
+    The caller holds the job's lock; it may know ``how`` the job was lost.
 
     Raises:
         FileNotFoundError: the job was deleted.
@@ -42,7 +42,7 @@ def make_lost(directory: JobDirectory) -> ExitRecord:
         # Found by what is in their environment, never by a recorded pid, which may be another's by now.
         _remove_cgroup(directory)
         _kill_processes(directory)
-    error = "its host was restarted" if restarted else _explain(directory, started)
+    error = "its host was restarted" if restarted else how or _explain(directory, started)
     return _end(directory, ExitRecord(state=State.LOST, reason=Reason.LOST, ended_ns=time.time_ns(), error=error))
 
 
