@@ -230,6 +230,21 @@ def test_stop_signal_and_rm_print_nothing(cli: Cli, server: ScriptedServer) -> N
     assert (stop.grace_period.ToMilliseconds(), signal.signal, delete.job_id) == (500, "SIGHUP", job_id)
 
 
+@pytest.mark.parametrize(("given", "sent"), [("9", "SIGKILL"), ("sigterm", "SIGTERM"), ("99", "SIG99")])
+def test_signal_takes_names_and_numbers(cli: Cli, server: ScriptedServer, given: str, sent: str) -> None:
+    server.service.jobs = [job()]
+    assert cli("signal", server.service.jobs[0].id, given).returncode == 0
+    assert server.service.requests[-1].signal == sent
+
+
+@pytest.mark.parametrize(("given", "hint"), [("HUPP", "hint: did you mean HUP?\n"), ("nothing", "")])
+def test_a_signal_that_there_is_not(cli: Cli, server: ScriptedServer, given: str, hint: str) -> None:
+    server.service.jobs = [job()]
+    server.service.answers["Signal"] = refusal("INVALID_ARGUMENT", "INVALID_ARGUMENT", "give a name", "signal")
+    refused = cli("signal", server.service.jobs[0].id, given)
+    assert (refused.returncode, refused.stderr) == (2, f"error: signal: give a name\n{hint}")
+
+
 def test_list(cli: Cli, server: ScriptedServer) -> None:
     server.service.jobs = [exited(0, argv=("printf", "\x1b]0;x\x07\n")), job()]
     listed = cli("list", "--state", "running", "--state", "exited", "--label", "a=b", "--all-owners")

@@ -6,15 +6,23 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from jobworker_cli.client import validity
 from scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
     from cli_process import Cli
+
+utc = partial(datetime, tzinfo=UTC)
 
 
 def test_nothing_listens(cli: Cli) -> None:
@@ -41,6 +49,47 @@ def test_the_client_is_of_another_authority(cli: Cli, certs: Path, other_certs: 
     refused = cli("--certs", str(other_certs), "--ca", str(certs / "ca.pem"), "list")
     assert refused.returncode == 4
     assert f"does not accept the certificate {other_certs}/full.pem" in refused.stderr
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("begin", "end", "problem"),
+    [
+        (utc(2020, 1, 2), utc(2021, 2, 3, 4, 5), "it expired on 2021-02-03 04:05 UTC"),
+        (utc(2049, 1, 2), utc(2051, 1, 2), "it is not valid before 2049-01-02 00:00 UTC"),
+        (utc(2051, 1, 2), utc(2052, 1, 2), "it is not valid before 2051-01-02 00:00 UTC"),
+    ],
+)
+def test_the_client_is_out_of_its_time(
+    cli: Cli, certs: Path, tmp_path: Path, begin: datetime, end: datetime, problem: str
+) -> None:
+    cert = valid_between(begin, end, certs, tmp_path / "untimely.pem")
+    refused = cli("--cert", str(cert), "--key", str(certs / "full.key"), "list")
+    assert refused.returncode == 4
+    error, hint = refused.stderr.splitlines()
+    assert f"does not accept the certificate {cert}: {problem}" in error
+    assert hint == "hint: `jobworker-pki renew` makes one that is valid"
+
+
+def valid_between(begin: datetime, end: datetime, certs: Path, path: Path) -> Path:
+    """The client's certificate, issued anew for another time."""
+    authority, old = (x509.load_pem_x509_certificate((certs / name).read_bytes()) for name in ("ca.pem", "full.pem"))
+    key = serialization.load_pem_private_key((certs / "ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    builder = x509.CertificateBuilder(authority.subject, old.subject, old.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(begin).not_valid_after(end)
+    for extension in old.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    path.write_bytes(b"a comment\n" + builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize("text", ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_what_is_no_certificate_tells_no_time(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.pem"
+    path.write_text(text)
+    assert validity.problem(path, datetime.now(UTC)) is None
+    assert validity.problem(tmp_path / "gone.pem", datetime.now(UTC)) is None
 
 
 @pytest.mark.usefixtures("server")

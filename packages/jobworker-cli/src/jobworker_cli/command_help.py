@@ -8,6 +8,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from jobworker_cli import usage
 from jobworker_cli.plain_values import PlainValues
 
 _EXAMPLE = "jobworker-cli "
@@ -45,6 +46,13 @@ class Command(PlainValues, TyperCommand):
 
 class HelpGroup(PlainValues, TyperGroup):
     """A group of such commands."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called, and what follows; where there is none, those that there are are told."""
+        names = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            raise usage.Error(f"{ctx.info_name}: expected {usage.one_of(names)}", ctx=ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands, each with the first sentence of its help, whole."""

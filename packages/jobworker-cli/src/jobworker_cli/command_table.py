@@ -68,6 +68,12 @@ _BY_NAME = {name: (name, entry) for name, entry in COMMANDS.items()} | {
     alias: (name, entry) for name, entry in COMMANDS.items() for alias in entry.aliases
 }
 
+_ELSEWHERE = {
+    "help": "--help", "version": "--version", "ps": "list", "ls": "list", "jobs": "list", "inspect": "status",
+    "exec": "run", "submit": "start", "kill": "stop", "cancel": "stop", "delete": "rm", "remove": "rm",
+}  # fmt: skip
+"""What other programs call it."""
+
 
 class LazyGroup(PlainValues, TyperGroup):
     """A group that imports a command when it is called, and none to list them."""
@@ -85,8 +91,8 @@ class LazyGroup(PlainValues, TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called, and what follows; one that there is not is told with that which is meant."""
         if args[0] not in _BY_NAME and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], _BY_NAME, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            near = _ELSEWHERE.get(args[0]) or next(iter(difflib.get_close_matches(args[0], _BY_NAME, n=1)), None)
+            meant = f"; did you mean {near}?" if near else ""
             raise usage.Error(f"there is no command {args[0]!r}{meant}", ctx=ctx)
         return super().resolve_command(ctx, args)
 

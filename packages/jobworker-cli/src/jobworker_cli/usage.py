@@ -48,7 +48,7 @@ def _expected(parameter: Any) -> str:
     from jobworker_cli.completion.values import choices
 
     if found := choices(parameter):
-        return _one_of(list(map(str, found)))
+        return one_of(list(map(str, found)))
     descriptor = getattr(parameter, "type_descriptor", None)  # older versions of typer have click's types
     kind = descriptor.annotation.__name__ if descriptor else parameter.type.name
     bounds = descriptor.parameter_info if descriptor else parameter.type
@@ -64,5 +64,6 @@ def _between(least: float | None, most: float | None) -> str:
     return f", {least:g} or more" if most is None else f" from {least:g} to {most:g}"
 
 
-def _one_of(values: Sequence[str]) -> str:
+def one_of(values: Sequence[str]) -> str:
+    """The values in a sentence."""
     return f"{', '.join(values[:-1])} or {values[-1]}" if len(values) > 1 else values[0]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import socket
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from jobworker_cli.client import validity
 from jobworker_cli.errors import ClientError, CredentialsError, NoAnswerError, NotAuthenticatedError
 
 if TYPE_CHECKING:
@@ -73,8 +75,11 @@ def _shake_hands(
         return NoAnswerError(f"what listens on {address} does not speak TLS: is it jobworker-server?")
     except ConnectionError:
         return NoAnswerError(f"{address} closes connections without an answer")
+    refusal = f"the server at {address} does not accept the certificate {credentials.cert}"
+    if untimely := validity.problem(credentials.cert, datetime.now(UTC)):
+        return NotAuthenticatedError(f"{refusal}: {untimely}", "`jobworker-pki renew` makes one that is valid")
     return NotAuthenticatedError(
-        f"the server at {address} does not accept the certificate {credentials.cert}",
+        refusal,
         "it must come from the CA that the server trusts, and be valid: `jobworker-pki show FILE` tells",
     )
 
