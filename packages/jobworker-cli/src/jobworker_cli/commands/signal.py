@@ -16,7 +16,9 @@ from jobworker_cli.errors import InvalidRequestError
 def send_signal(
     context: typer.Context,
     job_id: options.JobId,
-    name: Annotated[str, typer.Argument(metavar="SIGNAL", hidden=True, help="Its name, such as SIGHUP or HUP, or its number.")],
+    name: Annotated[
+        str, typer.Argument(metavar="SIGNAL", hidden=True, help="Its name, such as SIGHUP or HUP, or its number.")
+    ],
 ) -> None:
     """Send a signal to a job's main process.
 
