@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from conformance.processes import PATIENCE_SECONDS
-from conformance.subjects import Chunk, RefusedError, Subject
+from conformance.processes import PATIENCE_SECONDS, wait_until
+from conformance.subjects import Chunk, RefusedError, Status, Subject
 from lib_testing import SLEEPER, awaiting, sh
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "awaiting",
     "ended",
     "follow_until",
+    "in_its_pause",
     "interleaved",
     "interleaved_output",
     "joined",
@@ -93,6 +94,17 @@ def ended(subject: Subject, command: list[str]) -> str:
     job_id = subject.start(command)
     subject.wait(job_id, PATIENCE_SECONDS)
     return job_id
+
+
+def in_its_pause(subject: Subject, job_id: str) -> Status:
+    """Wait until an attempt has failed and the next has not begun: the job then."""
+
+    def pausing() -> bool:
+        attempts = subject.status(job_id).attempts
+        return bool(attempts) and attempts[-1].ended_at is not None
+
+    wait_until(pausing, "the pause after a failed attempt")
+    return subject.status(job_id)
 
 
 @contextmanager

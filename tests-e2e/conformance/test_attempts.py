@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from conformance.jobs import awaiting, follow_until, joined, refused, sh
+from conformance.jobs import awaiting, follow_until, in_its_pause, joined, refused, sh
 from conformance.processes import PATIENCE_SECONDS, job_processes, wait_until
-from conformance.subjects import Attempt, Status, Subject
+from conformance.subjects import Attempt, Subject
 from jobworker_lib import RestartPolicy
 
 AT_ONCE = RestartPolicy(max_restarts=10, backoff=0.01)
@@ -23,17 +23,6 @@ def failing_until(times: int, counter: Path) -> str:
 
 def ends(attempts: list[Attempt]) -> list[tuple[int, int | None, int | None]]:
     return [(attempt.number, attempt.exit_code, attempt.signal) for attempt in attempts]
-
-
-def in_its_pause(subject: Subject, job_id: str) -> Status:
-    """Wait until an attempt has failed and the next has not begun: the job then."""
-
-    def pausing() -> bool:
-        attempts = subject.status(job_id).attempts
-        return bool(attempts) and attempts[-1].ended_at is not None
-
-    wait_until(pausing, "the pause after a failed attempt")
-    return subject.status(job_id)
 
 
 def test_job_without_a_policy_has_one_attempt(subject: Subject) -> None:
@@ -153,7 +142,7 @@ def test_timeout_counts_over_all_attempts(subject: Subject) -> None:
 
 
 def test_timeout_ends_the_pause(subject: Subject) -> None:
-    status = subject.wait(subject.start(sh("exit 7"), timeout=0.5, restart=LATER))
+    status = subject.wait(subject.start(sh("exit 7"), timeout=2, restart=LATER))  # by then it has exited
     assert (status.state, status.reason, status.exit_code) == ("stopped", "timed_out", 7)
 
 

@@ -56,7 +56,7 @@ def test_is_signalled_timed_out_and_restarted(subject: Subject, cwd: str) -> Non
 
 def test_takes_input_on_a_terminal(subject: Subject, cwd: str) -> None:
     job_id = subject.start(sh("tty; exec cat"), cwd=cwd, isolation=FULL, terminal=TerminalSize(24, 80))
-    follow_until(subject, job_id, b"/dev/console")
+    follow_until(subject, job_id, b"/dev/console\r\n")
     with subject.attach(job_id) as joined:
         joined.write(b"typed\n\x04")
     assert subject.wait(job_id).exit_code == 0

@@ -206,7 +206,7 @@ def test_timeout_stops_the_job(subject: Subject) -> None:
 
 
 def test_timeout_lets_the_job_end_by_itself(subject: Subject) -> None:
-    job_id = subject.start(sh("trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done"), timeout=0.5)
+    job_id = subject.start(sh("trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done"), timeout=2)
     status = subject.wait(job_id)
     assert (status.state, status.reason, status.exit_code) == ("stopped", "timed_out", 7)
     assert printed(subject, job_id) == b"bye\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.jobs import SLEEPER, UNKNOWN_ID, awaiting, ended, refused, sh
+from conformance.jobs import SLEEPER, UNKNOWN_ID, awaiting, ended, in_its_pause, refused, sh
 from conformance.subjects import Subject
 from jobworker_lib import RestartPolicy
 
@@ -75,6 +75,7 @@ def test_change_is_kept(subject: Subject) -> None:
 def test_in_the_pause_before_a_restart(subject: Subject) -> None:
     policy = RestartPolicy(max_restarts=1, backoff=1000, max_backoff=1000)
     job_id = subject.start(sh("exit 7"), restart=policy)
+    in_its_pause(subject, job_id)
     subject.set_timeout(job_id, 0.1)
     status = subject.wait(job_id)
     assert (status.reason, status.exit_code) == ("timed_out", 7)

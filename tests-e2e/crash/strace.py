@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -91,7 +92,7 @@ def _strace(pid: int, log: Path, *options: str) -> Iterator[None]:
         try:
             for _ in threads:
                 said = process.stderr.readline()
-                assert said.endswith("attached\n"), said
+                assert said.endswith(("attached\n", f"{os.strerror(errno.ESRCH)}\n")), said  # a thread has just ended
             yield
         finally:
             process.terminate()
