@@ -11,6 +11,7 @@ import pytest
 
 from conftest import leave_nothing_running
 from jobworker_lib import Engine, InvalidArgumentError, JobworkerError, StateDirectoryError
+from jobworker_lib.job.directory import JobDirectory
 from lib_testing import engine_processes, finish, program, sh, wait_until
 
 
@@ -124,6 +125,15 @@ def test_what_a_job_of_the_same_user_puts_in_a_records_place_holds_nobody_up(
         record.unlink()
     job_record = Path(engine._core.directory(other.id).path) / name
     record.write_bytes(job_record.read_bytes())
+
+
+@pytest.mark.parametrize("plant", [plant_pipe, plant_link, plant_loop, plant_directory])
+def test_who_looks_for_a_supervisor_is_not_held_up_either(tmp_path: Path, plant: Callable[[Path], None]) -> None:
+    plant(tmp_path / "spec.json")
+    lock = JobDirectory(tmp_path).try_lock()
+    if lock is not None:
+        os.close(lock)
+    assert (lock is None) == (plant is plant_loop)
 
 
 def test_path_may_be_longer_than_the_address_of_a_socket(tmp_path: Path) -> None:

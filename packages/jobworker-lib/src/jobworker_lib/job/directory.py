@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Self
 
 from jobworker_lib.job import record
 from jobworker_lib.job.attempts import Attempt
-from jobworker_lib.job.record import DAMAGE, known_fields
+from jobworker_lib.job.record import DAMAGE, NO_FILE, known_fields
 from jobworker_lib.job.spec import JobSpec
 from jobworker_lib.job.status import JobStatus, Reason, State
 from jobworker_lib.job.timestamps import utc_from_ns
@@ -219,8 +219,16 @@ class JobDirectory:
         return self.file(f".{name}.new")
 
     def try_lock(self) -> int | None:
-        """Take the supervisor's lock: a descriptor that holds it, or None while a supervisor lives."""
-        descriptor = os.open(self.file(SPEC), os.O_RDONLY | os.O_CLOEXEC)
+        """Take the supervisor's lock: a descriptor that holds it, or None while a supervisor lives.
+
+        None also where a job has put something in the spec's place that can't be locked; a pipe is not waited for.
+        """
+        try:
+            descriptor = os.open(self.file(SPEC), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in NO_FILE:
+                return None
+            raise
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -15,7 +15,8 @@ DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 _READ_BYTES = 64 << 10
 _HOW = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """A pipe in a record's place is not waited for, nor a link followed: a job of the same user may have put it there."""
-_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.EAGAIN, errno.ENXIO)
+NO_FILE = (errno.ELOOP, errno.EISDIR, errno.EAGAIN, errno.ENXIO)
+"""What opening a record so fails with where something else is in its place."""
 
 
 def known_fields(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def read(path: str) -> Any:
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply") from None
     except OSError as error:
-        if error.errno in _NO_FILE:
+        if error.errno in NO_FILE:
             raise ValueError(f"{path} is no file") from None
         raise
 
