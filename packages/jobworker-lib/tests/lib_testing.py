@@ -17,6 +17,8 @@ from pathlib import Path
 
 PATIENCE_SECONDS = 30.0
 SLEEPER = ["sleep", "1000"]
+IDLE_DESCRIPTORS = 4
+"""Of a shim without a job: its standard streams and its link to the fork server."""
 
 _PACKAGES = Path(__file__).parents[1] / "src"
 
@@ -73,6 +75,11 @@ def shims(state_dir: Path) -> list[int]:
 def keepers(state_dir: Path) -> list[int]:
     """The keepers of a state directory's queue."""
     return [pid for pid in engine_processes(state_dir) if process_name(pid) == "jobworker-queue"]
+
+
+def wait_until_idle(shim: int) -> None:
+    """Wait until a shim has let go of its last job, or has ended: of descriptors it has only its own then."""
+    wait_until(lambda: len(open_files(shim)) <= IDLE_DESCRIPTORS, "an idle shim")
 
 
 def process_name(pid: int) -> str:

@@ -14,7 +14,19 @@ from pathlib import Path
 import pytest
 
 from jobworker_lib import CommandNotFoundError, Engine, EngineError
-from lib_testing import SLEEPER, engine_processes, finish, fork_servers, job_processes, program, sh, shims, wait_until
+from lib_testing import (
+    IDLE_DESCRIPTORS,
+    SLEEPER,
+    engine_processes,
+    finish,
+    fork_servers,
+    job_processes,
+    program,
+    sh,
+    shims,
+    wait_until,
+    wait_until_idle,
+)
 
 
 def descriptors(pid: int) -> int:
@@ -59,7 +71,9 @@ def test_shims_are_recycled_and_retired(state_dir: Path, engine: Engine) -> None
     """One job after another goes to one shim, until that has had a hundred."""
     jobs_of: Counter[bytes] = Counter()
     for _ in range(230):
-        jobs_of[engine.run(sh("echo $PPID")).stdout] += 1
+        shim = engine.run(sh("echo $PPID")).stdout
+        jobs_of[shim] += 1
+        wait_until_idle(int(shim))
     assert max(jobs_of.values()) <= 100
     assert len(jobs_of) <= 12
     wait_until(lambda: len(shims(state_dir)) <= 8, "the end of idle shims")
@@ -101,12 +115,15 @@ def test_nothing_is_leaked(state_dir: Path, engine: Engine) -> None:
 
 
 def test_idle_shims_hold_nothing_of_their_jobs(state_dir: Path, engine: Engine) -> None:
-    """Only the standard streams and their link to the fork server, which holds a link to each of them."""
+    """Nor does the fork server, which holds a link to each of them."""
     with ThreadPoolExecutor(6) as pool:
         jobs = [engine.start(SLEEPER) for _ in range(6)]
         list(pool.map(lambda job: job.stop(), jobs))
     (server,) = fork_servers(state_dir)
-    wait_until(lambda: {descriptors(shim) for shim in shims(state_dir)} == {4}, "idle shims without other descriptors")
+    wait_until(
+        lambda: {descriptors(shim) for shim in shims(state_dir)} == {IDLE_DESCRIPTORS},
+        "idle shims without other descriptors",
+    )
     links = descriptors(server) - len(shims(state_dir))
     for _ in range(20):
         engine.run(["true"])
