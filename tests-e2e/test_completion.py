@@ -75,5 +75,7 @@ def test_completion(name: str, tmux: Tmux, cli: Cli, server: Server, tmp_path: P
     shell.completes("--context office config u", "config use")
     shell.completes("config use hou", "config use house")
     shell.completes(f"start --file {tmp_path}/conf", f"start --file {tmp_path}/config")
+    shell.completes("run --restart nev", "run --restart never")
+    shell.completes("run --restart on-failure:", "run --restart on-failure:5")
     shell.completes("run unam", "run uname")
     cli("stop", job)
