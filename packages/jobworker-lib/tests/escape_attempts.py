@@ -1,7 +1,7 @@
 """The written list of escapes: docs/isolation.md tells of each what stops it.
 
 Each is a piece of Python that runs in a job, after PRELUDE. It has escaped if it comes to its end. What stops it raises
-OSError.
+OSError, with one of the errors that are expected of it: any other may be a fault of the attempt.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PRELUDE = r"""
-import ctypes, os, signal, socket, struct, sys, time
+import ctypes, errno, os, signal, socket, struct, sys, time
 from pathlib import Path
 E = os.environ
 libc = ctypes.CDLL(None, use_errno=True)
@@ -19,12 +19,13 @@ def call(function, *arguments):
     if result == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
+NOTHING = "nothing"
 X86 = os.uname().machine == "x86_64"
 def syscall(x86, arm, *arguments):
     return call(libc.syscall, x86 if X86 else arm, *arguments)
 def want(found):
     if not found:
-        raise OSError("there is nothing")
+        raise OSError(0, "there is nothing")
 def connect(family, address):
     with socket.socket(family) as sock:
         sock.settimeout(5)
@@ -85,7 +86,7 @@ PROCESSES = [
     Escape(
         "kill init",
         "os.kill(1, signal.SIGKILL); os.kill(1, signal.SIGTERM); os.kill(1, signal.SIGINT)\n"
-        'time.sleep(0.2); os.stat("/proc/1/stat"); raise OSError("nothing happened")',
+        'time.sleep(0.2); os.stat("/proc/1/stat"); raise OSError(0, "nothing happened")',
     ),
     Escape(
         "find a descriptor that was left open",
@@ -173,6 +174,16 @@ DEVICES_AND_KERNEL = [
     Escape("read the kernel's memory", 'want(open("/proc/kcore", "rb").read(4))'),
     Escape("read the addresses of the kernel", 'want(open("/proc/kallsyms").read(100))', True),
     Escape("read the list of keys", 'want(open("/proc/keys").read())'),
+    Escape("watch the interrupts of devices", 'want(open("/proc/interrupts").read(100))', True),
+    Escape("read the list of timers", 'want(open("/proc/timer_list").read(100))'),
+    Escape("read where the kernel's memory is", 'want(open("/proc/vmallocinfo").read(100))'),
+    Escape("read what the kernel's memory holds", 'want(open("/proc/slabinfo").read(100))'),
+    Escape("read how memory is spread", 'want(open("/proc/pagetypeinfo").read(100))'),
+    Escape("read how pages are used", 'want(open("/proc/kpageflags", "rb").read(8))'),
+    Escape("read the messages of the kernel", 'want(os.read(os.open("/proc/kmsg", os.O_RDONLY | os.O_NONBLOCK), 1))'),
+    Escape("read the firmware's tables", 'want(os.listdir("/sys/firmware"))'),
+    Escape("reach security modules", 'want(os.listdir("/sys/kernel/security"))'),
+    Escape("trace the kernel", 'want(os.listdir("/sys/kernel/tracing") + os.listdir("/sys/kernel/debug"))'),
     Escape("write to /sys", 'writable("/sys/kernel/profiling")'),
     Escape("name a helper for events", 'writable("/sys/kernel/uevent_helper")'),
     Escape("change a cgroup", 'writable(E["CGROUP"] + "/cgroup.procs")', True),
@@ -238,7 +249,7 @@ PRIVILEGES = [
     Escape(
         "raise a hard limit",
         "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
-        "try: resource.setrlimit(resource.RLIMIT_CORE, (1, 1))\nexcept ValueError: raise OSError('refused')",
+        "try: resource.setrlimit(resource.RLIMIT_CORE, (1, 1))\nexcept ValueError: raise OSError(1, 'refused')",
     ),
     Escape("be spared when memory runs out", 'Path("/proc/self/oom_score_adj").write_text("-1000")'),
     Escape("undo no_new_privs", "call(libc.prctl, 38, 0, 0, 0, 0)"),
@@ -265,3 +276,112 @@ PRIVILEGES = [
 ]
 
 ESCAPES = [*PROCESSES, *FILES, *DEVICES_AND_KERNEL, *NETWORK, *PRIVILEGES]
+
+_HELD_BY = {
+    "EROFS": {
+        "ask the kernel by sysrq",
+        "change a cgroup",
+        "change a setting of the memory",
+        "change the mode of a file outside",
+        "make a cgroup",
+        "make a disk in /tmp",
+        "make a link outside",
+        "name a handler of core dumps",
+        "name a helper for events",
+        "name a loader of modules",
+        "name an agent of cgroups",
+        "write outside the working directory",
+        "write to /dev",
+        "write to /etc",
+        "write to /proc/irq or /proc/bus",
+        "write to /run",
+        "write to /sys",
+        "write to /usr",
+    },
+    "ENOENT": {
+        "ask another job's supervisor",
+        "ask the kernel by sysrq",
+        "connect to a socket in /run",
+        "name a helper for events",
+        "name a loader of modules",
+        "name an agent of cgroups",
+        "open the disk",
+        "open the kernel's log",
+        "open the memory",
+        "reach security modules",
+        "reach the certificate from the working directory",
+        "reach the certificate through /proc/self/root",
+        "read a certificate",
+        "read another job's specification",
+        "read how memory is spread",
+        "read how pages are used",
+        "read the addresses of the kernel",
+        "read the firmware's tables",
+        "read the kernel's memory",
+        "read the list of keys",
+        "read the list of timers",
+        "read the messages of the kernel",
+        "read what the kernel's memory holds",
+        "read where the kernel's memory is",
+        "see another job in /proc",
+        "see shared memory of the host",
+        "trace the kernel",
+        "watch the interrupts of devices",
+        "write to /proc/irq or /proc/bus",
+        "write to /sys",
+    },
+    "nothing": {
+        "call as x32",
+        "find a descriptor that was left open",
+        "find another job by its command line",
+        "find the state directory by the command line of init",
+        "kill init",
+        "leave the host's interfaces up",
+        "list the directory of certificates",
+        "list the state directory",
+        "reach security modules",
+        "read how memory is spread",
+        "read how pages are used",
+        "read the addresses of the kernel",
+        "read the firmware's tables",
+        "read the kernel's memory",
+        "read the list of keys",
+        "read the list of timers",
+        "read the messages of the kernel",
+        "read what the kernel's memory holds",
+        "read where the kernel's memory is",
+        "see terminals of others",
+        "trace the kernel",
+        "watch the interrupts of devices",
+    },
+    "ESRCH": {
+        "open a pidfd of another job",
+        "signal another job",
+        "signal the server",
+    },
+    "ECONNREFUSED": {
+        "connect to a server of the host",
+        "connect to an abstract socket",
+    },
+    "EAFNOSUPPORT": {
+        "talk to the hypervisor",
+        "use the kernel's ciphers",
+    },
+    "EINVAL": {
+        "become another user",
+        "give a file away",
+        "undo no_new_privs",
+        "undo seccomp",
+    },
+    "ENOSYS": {
+        "begin a setuid program with openat2",
+        "call as x32",
+        "make a user namespace with clone3",
+    },
+}
+"""What else than EPERM and EACCES may stop which; ``nothing``: there is nothing to be had."""
+
+
+def held_by(escape: Escape) -> set[str]:
+    """The errors that may stop it."""
+    return {"EPERM", "EACCES", *(error for error, names in _HELD_BY.items() if escape.name in names)}

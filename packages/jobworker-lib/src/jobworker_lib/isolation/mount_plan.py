@@ -21,6 +21,7 @@ _KERNEL_INTERNALS = (
     "/sys/fs/bpf",
     "/sys/fs/pstore",
     "/sys/kernel/debug",
+    "/sys/kernel/security",
     "/sys/kernel/tracing",
     "/sys/devices/virtual/powercap",
 )

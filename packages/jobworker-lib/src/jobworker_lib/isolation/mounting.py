@@ -36,6 +36,7 @@ _PROC_MASKED = frozenset(
     (
         "acpi",
         "asound",
+        "interrupts",
         "iomem",
         "ioports",
         "kallsyms",
@@ -47,6 +48,7 @@ _PROC_MASKED = frozenset(
         "kpagecount",
         "kpageflags",
         "latency_stats",
+        "pagetypeinfo",
         "sched_debug",
         "scsi",
         "slabinfo",
@@ -130,7 +132,7 @@ def _make_place(path: str, *, is_directory: bool) -> None:
 
 
 def _guard_proc() -> None:
-    """Leave nothing of /proc writable but what is of processes, and hide what tells of the kernel's memory and keys."""
+    """Leave nothing of /proc writable but what is of processes, and hide what tells of the kernel and its devices."""
     with os.scandir("/proc") as entries:
         for entry in entries:
             if entry.name.isdigit() or entry.is_symlink():
