@@ -87,18 +87,26 @@ class Terminal:
 
     def interrupts(self, text: str) -> str:
         """Press Ctrl-C until the text is on the screen: a program misses one that comes just before it waits."""
+        return self.press_until("C-c", text, seconds=_MISSED_SECONDS)
+
+    def press_until(self, key: str, *texts: str, seconds: float) -> str:
+        """Press a key, and again after every so many seconds, until all the texts are on the screen: the screen."""
         pressed_at = -math.inf
 
         def is_seen() -> bool:
             nonlocal pressed_at
-            if text in self.screen():
+            screen = self.screen()
+            if all(text in screen for text in texts):
                 return True
-            if time.monotonic() > pressed_at + _MISSED_SECONDS:
-                self.type("C-c")
+            if time.monotonic() > pressed_at + seconds:
+                self.type(key)
                 pressed_at = time.monotonic()
             return False
 
-        wait_until(is_seen)
+        try:
+            wait_until(is_seen)
+        except AssertionError:
+            raise AssertionError(f"{texts} did not appear:\n{self.screen()}") from None
         return self.screen()
 
     def ends(self, status: int) -> str:
