@@ -137,7 +137,7 @@ def test_several_stops_at_once_all_see_the_end(subject: Subject) -> None:
     job_id = subject.start(sh(STUBBORN))
     follow_until(subject, job_id, b"ready")
     with ThreadPoolExecutor() as pool:
-        stops = [pool.submit(subject.stop, job_id, grace=0.5) for _ in range(4)]
+        stops = [pool.submit(subject.stop, job_id, grace=2) for _ in range(4)]
     assert {stop.result().signal for stop in stops} == {9}
 
 
@@ -206,10 +206,12 @@ def test_timeout_stops_the_job(subject: Subject) -> None:
 
 
 def test_timeout_lets_the_job_end_by_itself(subject: Subject) -> None:
-    job_id = subject.start(sh("trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done"), timeout=2)
+    job_id = subject.start(sh("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done"), timeout=1000)
+    follow_until(subject, job_id, b"ready")
+    subject.set_timeout(job_id, 0.1)
     status = subject.wait(job_id)
     assert (status.state, status.reason, status.exit_code) == ("stopped", "timed_out", 7)
-    assert printed(subject, job_id) == b"bye\n"
+    assert printed(subject, job_id) == b"ready\nbye\n"
 
 
 def test_timeout_that_is_not_reached_changes_nothing(subject: Subject) -> None:
