@@ -30,6 +30,7 @@ class StopOnSignal:
         self._client = client
         self._job_id = ""
         self._received = 0
+        self._is_over = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -42,6 +43,7 @@ class StopOnSignal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_over = True
         for number, previous in self._previous.items():
             signal.signal(number, previous)
 
@@ -71,7 +73,8 @@ class StopOnSignal:
         try:
             self._client.stop(self._job_id, force=force)
         except ClientError as error:
-            if not isinstance(error, JobNotRunningError):  # It may have ended by itself meanwhile.
+            # It may have ended by itself meanwhile; and when its end is known, the answer is not waited for.
+            if not (isinstance(error, JobNotRunningError) or self._is_over):
                 report(error)
         finally:
             still_there.cancel()
