@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ from conformance.processes import PATIENCE_SECONDS, wait_until
 from harness.certs import Certs
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+_FAMILY = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
 
 _NGINX = """\
 daemon off;
@@ -124,7 +127,12 @@ class Proxy:
 
 
 def _free_port() -> int:
-    with socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET) as listener:
-        listener.bind(("", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """One that nobody is given who asks for any: it stays free until the proxy, which can't ask, listens on it."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(100):
+        port = secrets.randbelow(lowest - 10_000) + 10_000 if lowest > 20_000 else 0
+        with suppress(OSError), socket.socket(_FAMILY) as listener:
+            listener.bind(("", port))
+            found: int = listener.getsockname()[1]
+            return found
+    raise AssertionError("no port is free")

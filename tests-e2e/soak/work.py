@@ -92,7 +92,7 @@ def _stopped(_: random.Random) -> Work:
 
 
 def _timed_out(dice: random.Random) -> Work:
-    seconds = dice.uniform(0.3, 1)
+    seconds = dice.uniform(1, 2)
     ends = ("stopped (signal: 15, timed out)",)
     return Work("timed out", _sh("echo ready; exec sleep 1000"), ends, b"ready\n", timeout=seconds)
 
