@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +18,12 @@ from google.protobuf.message import Message
 from jobworker.v1 import worker_service_pb2
 from jobworker.v1.worker_service_pb2 import QueryStatusRequest, QueryStatusResponse
 from jobworker_lib import aio
-from jobworker_server import service
+from jobworker_server import server, service
 from jobworker_server.call import Call
 from jobworker_server.conversation import Conversation
 from jobworker_server.credentials import CredentialFiles
 from jobworker_server.gate import Duplex, Rpc, Stream, Unary
-from jobworker_server.listening import Address
+from jobworker_server.listening import Address, free_addresses
 from jobworker_server.policy import Operation
 from jobworker_server.server import Server
 from jobworker_server.tls import MutualTls
@@ -92,6 +93,16 @@ def test_a_method_that_is_not_in_the_table_does_not_exist(run: Callable[[Work, s
     with failing() as failure:
         run(lambda channel: call(channel, method), "full")
     assert failure.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_free_port_that_is_taken_meanwhile_is_not_the_last(
+    run: Callable[[Work, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        offered = [[Address("127.0.0.1", taken.getsockname()[1])]]
+        monkeypatch.setattr(server, "free_addresses", lambda at: offered.pop() if offered else free_addresses(at))
+        run(lambda channel: channel.channel_ready(), "full")
+    assert not offered
 
 
 async def _fault(*_: object) -> QueryStatusResponse:

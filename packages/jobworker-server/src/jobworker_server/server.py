@@ -25,6 +25,7 @@ from jobworker_server.quotas import Quotas
 from jobworker_server.reloading import Reloading
 from jobworker_server.tls import MutualTls
 
+_MOST_PORTS = 5
 _GRACE = 2.0
 """Seconds that a stopping server gives its clients to take the end of their calls."""
 
@@ -72,19 +73,27 @@ class Server:
         Raises:
             ListenError: the address can't be listened on.
         """
-        addresses = free_addresses(self._listen)
-        server = self._new_server(self._gate, len(addresses))
-        for address in addresses:
-            try:
-                server.add_secure_port(str(address), self._tls.server_credentials())
-            except RuntimeError:
-                raise ListenError(f"can't listen on {address}: it was taken a moment ago; try again") from None
+        addresses = self._listen_for_clients()
         if self._proxy:
             self._listen_for(self._proxy)
         for server in self._servers:
             await server.start()
         self._watching = [asyncio.create_task(watch.run()) for watch in (self._reloading, self._expiry)]
         return Address(self._listen.host, addresses[0].port)
+
+    def _listen_for_clients(self) -> list[Address]:
+        """Listen; of free ports another is tried where somebody takes one between its choice and gRPC's binding it."""
+        for _ in range(1 if self._listen.port else _MOST_PORTS):
+            addresses = free_addresses(self._listen)
+            server = self._new_server(self._gate, len(addresses))
+            try:
+                for address in addresses:
+                    server.add_secure_port(str(address), self._tls.server_credentials())
+            except RuntimeError:
+                self._servers.remove(server)
+            else:
+                return addresses
+        raise ListenError(f"can't listen on {address}: it was taken a moment ago; try again")
 
     def _new_server(self, gate: Gate, listeners: int) -> grpc.aio.Server:
         server = grpc.aio.server(options=transport.options(self._quotas, listeners))
