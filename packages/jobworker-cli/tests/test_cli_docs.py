@@ -62,7 +62,9 @@ def test_help(columns: int) -> None:
     texts = []
     for name, command in commands():
         context = typer.Context(command, info_name=name, terminal_width=columns, help_option_names=["-h", "--help"])
-        texts.append(f"$ {name} --help\n{command.get_help(context)}\n")
+        text = command.get_help(context)
+        assert all(len(line) <= columns for line in text.splitlines() if line.startswith(" " * 12))  # no example
+        texts.append(f"$ {name} --help\n{text}\n")
     holds(f"help-{columns}", "\n".join(texts))
 
 

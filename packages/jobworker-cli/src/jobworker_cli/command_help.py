@@ -9,13 +9,14 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from jobworker_cli import usage
+from jobworker_cli.narrow_help import NarrowHelp
 from jobworker_cli.plain_values import PlainValues
 
 _EXAMPLE = "jobworker-cli "
 _INDENT = " " * 4
 
 
-class Command(PlainValues, TyperCommand):
+class Command(NarrowHelp, PlainValues, TyperCommand):
     """A command whose arguments are shown as their metavar, without types and braces.
 
     The arguments are declared as hidden, for typer would list them, too. Rich would show panels, and make --help slow.
@@ -44,7 +45,7 @@ class Command(PlainValues, TyperCommand):
         ]
 
 
-class HelpGroup(PlainValues, TyperGroup):
+class HelpGroup(NarrowHelp, PlainValues, TyperGroup):
     """A group of such commands."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

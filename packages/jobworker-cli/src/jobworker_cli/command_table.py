@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from jobworker_cli import usage
 from jobworker_cli.command_help import Command, help_text
+from jobworker_cli.narrow_help import NarrowHelp
 from jobworker_cli.plain_values import PlainValues
 
 
@@ -75,7 +76,7 @@ _ELSEWHERE = {
 """What other programs call it."""
 
 
-class LazyGroup(PlainValues, TyperGroup):
+class LazyGroup(NarrowHelp, PlainValues, TyperGroup):
     """A group that imports a command when it is called, and none to list them."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  typer calls it so
