@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from jobworker_server import lifetime as lifetime_module
 from jobworker_server.errors import PermissionDeniedError, ShutdownError, UnauthenticatedError
 from jobworker_server.identity import Identification, Identity
 from jobworker_server.lifetime import Lifetimes
@@ -133,6 +136,29 @@ def test_what_is_being_sent_is_sent_before_the_end(caller: Identity) -> None:
         assert sent == ["whole"]
 
     run(work())
+
+
+@pytest.mark.parametrize("is_revoked", [True, False])
+def test_a_client_that_takes_no_message_does_not_put_off_the_end_for_ever(
+    caller: Identity, monkeypatch: pytest.MonkeyPatch, *, is_revoked: bool
+) -> None:
+    monkeypatch.setattr(lifetime_module, "STUCK_SECONDS", 0.05)
+
+    async def work() -> None:
+        lifetimes, rule = Lifetimes(), Rule()
+        soon = datetime.now(UTC) + timedelta(seconds=0.1)
+        async with lifetimes.of(caller if is_revoked else replace(caller, token_valid_until=soon)) as lifetime:
+            lifetime.require(rule)
+            with lifetime.held():
+                if is_revoked:
+                    rule.error = REVOKED
+                    lifetimes.check()
+                    lifetimes.check()
+                await asyncio.Event().wait()
+
+    with pytest.raises(UnauthenticatedError) as raised:
+        run(work())
+    assert raised.value.reason == (REVOKED.reason if is_revoked else "TOKEN_EXPIRED")
 
 
 def test_a_closed_server_ends_calls_and_takes_none(caller: Identity) -> None:

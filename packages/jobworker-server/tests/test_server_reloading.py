@@ -9,14 +9,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
-from jobworker.v1.worker_service_pb2 import ListJobsRequest
+from jobworker.v1.worker_service_pb2 import AttachRequest, AttachStart, GetOutputRequest, ListJobsRequest
 from jobworker_server import reloading
 from jobworker_server.errors import CertificateError
 from jobworker_server.reloading import Reloadable
@@ -46,6 +47,15 @@ def refusal_of(client: Client) -> Failure:
     with failing() as failure:
         client.stub.ListJobs(ListJobsRequest(), timeout=TIMEOUT)
     return failure
+
+
+def open_files_of(server: ServerProcess, job_id: str) -> int:
+    """How many descriptors of a job's files the server's process has."""
+    found = 0
+    for descriptor in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it has just been closed
+            found += job_id in os.readlink(descriptor)
+    return found
 
 
 def list_jobs(client: Client) -> None:
@@ -108,6 +118,30 @@ def test_a_client_that_is_revoked_is_cut_off_at_once_and_nobody_else(
     own_client.stop_all()
     assert list(others) == []
     wait_until(lambda: "the trust in clients was reloaded: CN=test CA; 1 revoked" in own_server.log)
+
+
+def test_streams_of_a_revoked_client_that_does_not_read_end_too(
+    own_server: ServerProcess, own_certs: Path, authority: Authority
+) -> None:
+    eve = authority.client("eve", "full")
+    with connected(own_server, eve, authority) as client:
+        job = client.start("head", "-c", "200M", "/dev/zero", cwd="/")
+        client.wait(job.id)
+        attach = AttachRequest(start=AttachStart(job_id=job.id, offset=0))
+        calls: list[Any] = [
+            *(client.stub.GetOutput(GetOutputRequest(job_id=job.id, follow=True)) for _ in range(3)),
+            *(client.stub.Attach(iter([attach])) for _ in range(3)),
+        ]
+        for call in calls:
+            while not next(call).chunks:  # it has begun then, and nothing more of it is read
+                pass
+        wait_until(lambda: open_files_of(own_server, job.id) >= len(calls))
+        put(own_certs / "crl.pem", authority.crl(eve))
+        wait_until(lambda: open_files_of(own_server, job.id) == 0)
+        for call in calls:
+            with failing() as failure:
+                list(call)
+            assert failure.reason == "CERTIFICATE_REVOKED"
 
 
 def test_a_list_that_expires_refuses_everybody(

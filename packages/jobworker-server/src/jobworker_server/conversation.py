@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from jobworker_server.decoding import decoded
-from jobworker_server.lifetime import Lifetime
+from jobworker_server.lifetime import STUCK_SECONDS, Lifetime
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -62,7 +62,9 @@ class Conversation(Generic[RequestT, ResponseT]):
                 for task in done:
                     task.result()
         finally:
-            async with self._sending:  # what is being sent can't be taken back, and gRPC takes no status meanwhile
-                for task in tasks:
-                    task.cancel()
+            with suppress(TimeoutError):  # what is being sent is awaited, as long as the client reads
+                async with asyncio.timeout(STUCK_SECONDS), self._sending:
+                    pass
+            for task in tasks:
+                task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

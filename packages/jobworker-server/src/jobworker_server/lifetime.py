@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from jobworker_server.errors import ShutdownError
 from jobworker_server.identity import Identity
 
+STUCK_SECONDS = 2.0
+"""How long the end of a call waits for its client to take a message."""
+
 Check = Callable[[], object]
 """What a call is held against. Raises CallError where it may not be made, or not be made any more."""
 
 
 class Lifetime:
-    """The time that one call has. It does not end within :meth:`held`."""
+    """The time that one call has. Within :meth:`held` it ends a little later."""
 
     def __init__(self, seconds: float) -> None:
         self._deadline = asyncio.get_running_loop().time() + seconds
@@ -45,20 +48,26 @@ class Lifetime:
     def end(self, reason: Exception) -> None:
         """End the call as soon as it may, with this error; the first one stands."""
         self.reason = self.reason or reason
-        self._deadline = asyncio.get_running_loop().time()
-        if not self._is_held and not self.timeout.expired():
-            self.timeout.reschedule(self._deadline)
+        self._deadline = min(self._deadline, asyncio.get_running_loop().time())
+        self._reschedule()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Put off the end: a message that is being sent can't be taken back, and gRPC takes no status meanwhile."""
+        """Put off the end while a message is sent, but not for ever: the client may have stopped reading.
+
+        What gRPC has of the message then stays with it until the client reads on, or is gone; the status follows it.
+        """
         self._is_held = True
-        self.timeout.reschedule(None)
+        self._reschedule()
         try:
             yield
         finally:
             self._is_held = False
-            self.timeout.reschedule(self._deadline)
+            self._reschedule()
+
+    def _reschedule(self) -> None:
+        if not self.timeout.expired():
+            self.timeout.reschedule(self._deadline + STUCK_SECONDS if self._is_held else self._deadline)
 
 
 class Lifetimes:
