@@ -25,7 +25,9 @@ def serve(link: socket.socket) -> None:
     """Take jobs from the fork server, one at a time; return when there is no more use for this shim."""
     prepare()
     for jobs_left in reversed(range(_JOBS_PER_SHIM)):
-        request = messages.receive(link, _DESCRIPTORS)
+        request = None
+        with suppress(ConnectionError):  # the fork server was killed, and had not read all
+            request = messages.receive(link, _DESCRIPTORS)
         if request is None:
             return
         reply, spec_lock, directory = request[1]
