@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 
 from jobworker_lib import Engine, IoLimit, Limits, Usage
 from limits.tools import MIB, Machine
 
 _OPERATIONS = 100
+_TRIES = 4
+"""A busy disk or machine may be slower than a limit, at times; it is never faster."""
 
 
 def reads_are_slowed_down(engine: Engine, machine: Machine) -> None:
     """To so many bytes a second, which are counted."""
     command = ["dd", f"if={machine.disk}", "of=/dev/null", "bs=256K", "count=16", "iflag=direct"]
-    limits = Limits(io=(IoLimit(device=machine.disk, read_bytes_per_second=2 * MIB),))
-    rate, usage = _rate(engine, command, limits)
-    assert 1.2 * MIB < rate < 2.6 * MIB, rate
-    assert 4 * MIB <= (usage.io_read_bytes or 0) < 5 * MIB, usage
-    free, _ = _rate(engine, command, None)
-    assert free > 4 * MIB, free
+    limit = IoLimit(device=machine.disk, read_bytes_per_second=2 * MIB)
+    _assert_bytes(engine, command, limit, lambda usage: usage.io_read_bytes)
 
 
 def writes_are_slowed_down(engine: Engine, machine: Machine) -> None:
     """Those through the page cache too."""
     assert machine.scratch is not None
     command = ["dd", "if=/dev/zero", f"of={machine.scratch}", "bs=256K", "count=16", "conv=fsync,notrunc"]
-    limits = Limits(io=(IoLimit(device=machine.scratch, write_bytes_per_second=2 * MIB),))
-    rate, usage = _rate(engine, command, limits)
-    assert 1.2 * MIB < rate < 2.6 * MIB, rate
-    assert 4 * MIB <= (usage.io_write_bytes or 0) < 5 * MIB, usage
-    free, _ = _rate(engine, command, None)
-    assert free > 4 * MIB, free
+    limit = IoLimit(device=machine.scratch, write_bytes_per_second=2 * MIB)
+    _assert_bytes(engine, command, limit, lambda usage: usage.io_write_bytes)
 
 
 def operations_of_reading_are_slowed_down(engine: Engine, machine: Machine) -> None:
@@ -48,18 +44,35 @@ def operations_of_writing_are_slowed_down(engine: Engine, machine: Machine) -> N
     )
 
 
+def _assert_bytes(engine: Engine, command: list[str], limit: IoLimit, counted: Callable[[Usage], int | None]) -> None:
+    """Run a job that moves 4 MiB with a limit of 2 a second, and without."""
+
+    def rate(limits: Limits | None) -> float:
+        took, usage = _took(engine, command, limits)
+        assert limits is None or 4 * MIB <= (counted(usage) or 0) < 5 * MIB, usage
+        return 4 * MIB / took
+
+    _assert_reached(lambda: rate(Limits(io=(limit,))), least=1.2 * MIB, most=2.6 * MIB)
+    _assert_reached(lambda: rate(None), least=4 * MIB)
+
+
 def _assert_operations(engine: Engine, command: list[str], limit: IoLimit) -> None:
     """Run a job of some operations with a limit of 40 a second, and without."""
-    limited, _ = _took(engine, command, Limits(io=(limit,)))
-    assert 30 < _OPERATIONS / limited < 50, limited
-    free, _ = _took(engine, command, None)
-    assert _OPERATIONS / free > 80, free
+
+    def rate(limits: Limits | None) -> float:
+        return _OPERATIONS / _took(engine, command, limits)[0]
+
+    _assert_reached(lambda: rate(Limits(io=(limit,))), least=30, most=50)
+    _assert_reached(lambda: rate(None), least=80)
 
 
-def _rate(engine: Engine, command: list[str], limits: Limits | None) -> tuple[float, Usage]:
-    """How many bytes a second of 4 MiB a job makes, and what it has used."""
-    took, usage = _took(engine, command, limits)
-    return 4 * MIB / took, usage
+def _assert_reached(measure: Callable[[], float], *, least: float, most: float = math.inf) -> None:
+    """What is measured is below ``most`` each time, and above ``least`` at one of some tries."""
+    seen: list[float] = []
+    while not seen or seen[-1] <= least:
+        assert len(seen) < _TRIES, seen
+        seen.append(measure())
+        assert seen[-1] < most, seen
 
 
 def _took(engine: Engine, command: list[str], limits: Limits | None) -> tuple[float, Usage]:
