@@ -203,6 +203,22 @@ def test_what_is_no_mapping_is_refused(config: Path, text: str) -> None:
     assert str(config) in problem_of(config, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("listen: localhost:1\ndebug: true\nlisten: localhost:2", "line 3: the key 'listen' is there twice"),
+        ("retention: {age: 30d, age: 1d}", "line 1: the key 'age' is there twice"),
+    ],
+)
+def test_a_key_twice_is_refused(config: Path, text: str, problem: str) -> None:
+    assert problem_of(config, text) == f"the configuration file {config}, {problem}"
+
+
+@pytest.mark.parametrize("text", ["stateDir: 2026-99-99", "listen: " + "[" * 5000], ids=["no date", "too deep"])
+def test_what_yaml_can_not_make_a_value_of_is_refused(config: Path, text: str) -> None:
+    assert str(config) in problem_of(config, text)
+
+
 def test_bytes_that_are_no_text_are_refused(config: Path) -> None:
     config.write_bytes(b"listen: \xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not YAML"):
