@@ -70,6 +70,10 @@ class Following:
         self._chunks = client.chunks(job.id)
         assert next(self._chunks).data == b"begun\n"
 
+    def stays(self) -> None:
+        """Until its job is stopped nothing more comes; then it ends as it should."""
+        assert list(self._chunks) == [], "it was not cut"
+
     def end(self) -> str:
         """The reason with which it ended; it has to, soon."""
         began = time.monotonic()
@@ -106,8 +110,7 @@ def test_a_client_that_is_revoked_is_cut_off_at_once_and_nobody_else(
 ) -> None:
     eve = authority.client("eve", "full")
     with connected(own_server, eve, authority) as client:
-        stream, stays = Following(client), own_client.start("sleep", "1000")
-        others = own_client.chunks(stays.id)
+        stream, others = Following(client), Following(own_client)
         put(own_certs / "crl.pem", authority.crl(eve))
         assert stream.end() == "CERTIFICATE_REVOKED"
         failure = refusal_of(client)
@@ -116,7 +119,7 @@ def test_a_client_that_is_revoked_is_cut_off_at_once_and_nobody_else(
     with connected(own_server, eve, authority) as client:
         assert refusal_of(client).reason == "CERTIFICATE_REVOKED", "on a new connection, too"
     own_client.stop_all()
-    assert list(others) == []
+    others.stays()
     wait_until(lambda: "the trust in clients was reloaded: CN=test CA; 1 revoked" in own_server.log)
 
 
@@ -239,8 +242,7 @@ def test_a_ca_is_rotated_with_an_overlap(
 def test_certificate_and_key_may_come_one_after_the_other(
     own_server: ServerProcess, own_certs: Path, own_client: Client, authority: Authority, tmp_path: Path
 ) -> None:
-    stays = own_client.start("sleep", "1000")
-    stream = own_client.chunks(stays.id)
+    stream = Following(own_client)
     (tmp_path / "new").mkdir()
     authority.write_server_files(tmp_path / "new")
     before = serial_of(own_certs)
@@ -251,7 +253,7 @@ def test_certificate_and_key_may_come_one_after_the_other(
     wait_until(lambda: "the server's certificate was reloaded: valid until" in own_server.log)
     assert serial_shown_by(own_server, ann, authority, tmp_path) == serial_of(tmp_path / "new") != before
     own_client.stop_all()
-    assert list(stream) == [], "it was not cut"
+    stream.stays()
 
 
 def test_a_directory_that_is_exchanged_by_its_link_is_taken(authority: Authority, tmp_path: Path) -> None:
