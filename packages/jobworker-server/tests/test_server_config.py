@@ -214,6 +214,11 @@ def test_a_key_twice_is_refused(config: Path, text: str, problem: str) -> None:
     assert problem_of(config, text) == f"the configuration file {config}, {problem}"
 
 
+def test_a_key_that_is_merged_is_not_there_twice(config: Path) -> None:
+    problem = problem_of(config, "quotas: {calls: &few {<<: {burst: 1}, burst: 2}}\nretention: {<<: *few}")
+    assert "twice" not in problem
+
+
 @pytest.mark.parametrize("text", ["stateDir: 2026-99-99", "listen: " + "[" * 5000], ids=["no date", "too deep"])
 def test_what_yaml_can_not_make_a_value_of_is_refused(config: Path, text: str) -> None:
     assert str(config) in problem_of(config, text)
