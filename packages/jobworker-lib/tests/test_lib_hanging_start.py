@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jobworker_lib import Engine, Job, StartLostError, State
+from jobworker_lib import Engine, EngineError, Job, OutputLimit, StartLostError, State
 from jobworker_lib.job.directory import JobDirectory
 from jobworker_lib.launcher import Launcher
 from lib_testing import SLEEPER, fork_servers, process_state, sh, shims, wait_until
@@ -95,6 +95,60 @@ def test_shim_that_is_given_a_job_second_leaves_it(
     run(engine, command).delete()
     assert answers == [{"started": True}, {"started": False}]
     assert executed() == 1
+
+
+def test_shim_that_is_late_leaves_a_job_whose_first_output_was_dropped(
+    engine: Engine, marking: tuple[list[str], Callable[[], int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Launcher._ask
+    answers: list[Any] = []
+
+    def ask_again_at_its_end(launcher: Launcher, directory: JobDirectory, lock: int, *, new_privileges: bool) -> Any:
+        answers.append(ask(launcher, directory, lock, new_privileges=new_privileges))
+        wait_until(directory.has_exit)
+        files = set(os.listdir(directory.path))
+        assert not files & {"output.log", "output.index"}
+        answers.append(ask(launcher, directory, lock, new_privileges=new_privileges))
+        assert set(os.listdir(directory.path)) == files
+        return answers[0]
+
+    monkeypatch.setattr(Launcher, "_ask", ask_again_at_its_end)
+    (shell, option, script, *rest), executed = marking
+    limit = OutputLimit(bytes=64 << 10, action="drop_oldest")
+    job = engine.start([shell, option, f"{script}; head -c 1M /dev/zero", *rest], output_limit=limit)
+    assert answers == [{"started": True}, {"started": False}]
+    assert job.wait().exit_code == 0
+    assert executed() == 1
+    job.delete()
+
+
+def test_job_that_a_shim_has_begun_with_is_left_to_it_when_no_other_can_be_asked(
+    engine: Engine, marking: tuple[list[str], Callable[[], int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first was given up as hanging, and began when the next one was to be asked."""
+    ask = Launcher._ask
+
+    def ask_in_vain(launcher: Launcher, *args: Any, **options: Any) -> Any:
+        ask(launcher, *args, **options)
+        raise EngineError("no fork server can be started")
+
+    monkeypatch.setattr(Launcher, "_ask", ask_in_vain)
+    command, executed = marking
+    run(engine, command).delete()
+    assert executed() == 1
+
+
+def test_nothing_is_left_of_a_job_that_no_shim_can_be_asked_for(
+    state_dir: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask_in_vain(launcher: Launcher, *args: Any, **options: Any) -> Any:
+        raise EngineError("no fork server can be started")
+
+    monkeypatch.setattr(Launcher, "_ask", ask_in_vain)
+    with pytest.raises(EngineError, match="no fork server can be started"):
+        engine.start(SLEEPER)
+    assert list(engine.list()) == []
+    assert os.listdir(state_dir / "jobs") == []
 
 
 @pytest.mark.parametrize("idle", [1, 4])

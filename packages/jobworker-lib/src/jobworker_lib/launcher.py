@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -55,28 +54,43 @@ class Launcher:
 
     def _hand_over(self, directory: JobDirectory, lock: int, *, new_privileges: bool, queued: bool) -> None:
         try:
-            self._ask_until_taken(directory, lock, new_privileges=new_privileges, queued=queued)
-        except (EngineError, OSError) as error:
-            if queued:
-                if directory.was_taken() and not directory.has_exit():
-                    lost.fail(directory, waiting_jobs.failure(str(error)))
-            elif isinstance(error, EngineError) or not directory.was_taken():
-                with suppress(EngineError, OSError):  # what can't be removed, for want of descriptors, is lost
-                    self._store.discard(directory)
-            raise
+            answer = self._ask_until_taken(directory, lock, new_privileges=new_privileges)
+        except (EngineError, OSError):
+            if queued or self._withdraw(directory):
+                raise
+            return  # a shim that was late has the job after all
+        if "error" in answer:
+            error = f"the job can't be started: {answer['error']} in the state directory"
+            if not queued:
+                self._discard(directory)
+            elif directory.was_taken() and not directory.has_exit():
+                lost.fail(directory, waiting_jobs.failure(error))
+            raise EngineError(error)
 
-    def _ask_until_taken(self, directory: JobDirectory, lock: int, *, new_privileges: bool, queued: bool) -> None:
+    def _withdraw(self, directory: JobDirectory) -> bool:
+        """Remove a job that no shim has begun with; False: one has, and nobody else must touch it."""
+        try:
+            is_ours = directory.claim()
+        except OSError:  # for want of descriptors, or of room
+            is_ours = not directory.was_taken()
+        if is_ours:
+            self._discard(directory)
+        return is_ours
+
+    def _discard(self, directory: JobDirectory) -> None:
+        with suppress(EngineError, OSError):  # what can't be removed, for want of descriptors, is lost
+            self._store.discard(directory)
+
+    def _ask_until_taken(self, directory: JobDirectory, lock: int, *, new_privileges: bool) -> dict[str, object]:
+        """A shim's answer; an empty one where it was killed, or is late, when it had begun with the job."""
         for _ in range(_ATTEMPTS):
             answer = self._ask(directory, lock, new_privileges=new_privileges)
-            if answer and "error" in answer:
-                raise EngineError(f"the job can't be started: {answer['error']} in the state directory")
             if answer is not None or directory.was_taken():
-                return
-        if queued or directory.claim():
-            raise EngineError(
-                "the fork server, or its shims, die or hang again and again;"
-                " the engine's log in the state directory may say why"
-            )
+                return answer or {}
+        raise EngineError(
+            "the fork server, or its shims, die or hang again and again;"
+            " the engine's log in the state directory may say why"
+        )
 
     def close(self) -> None:
         """Let go of the fork server; jobs run on."""
@@ -97,7 +111,7 @@ class Launcher:
     def _answer(self, reply: socket.socket, directory: JobDirectory) -> dict[str, object] | None:
         """As :meth:`_ask`. A shim that was killed for taking too long has died before it answered, too."""
         reply.settimeout(_PATIENCE_SECONDS)
-        began = time.monotonic()
+        waited = 0.0  # not by the clock: where the whole host or container stood still, no shim hangs for that
         hangs = False
         while True:
             try:
@@ -107,8 +121,8 @@ class Launcher:
                     raise StartLostError(directory.name, _STANDS) from None
                 if hangs:
                     return None  # another may take it: whichever does first makes the files of the output
-                seconds = time.monotonic() - began
-                hangs = seconds >= (_LONGEST_SECONDS if directory.was_taken() else _BEGIN_SECONDS)
+                waited += _PATIENCE_SECONDS
+                hangs = waited >= (_LONGEST_SECONDS if directory.was_taken() else _BEGIN_SECONDS)
                 self._forkserver.mind(give_up=directory.name if hangs else None)
             else:
                 if received is None and hangs and directory.was_taken() and not directory.has_exit():

@@ -13,7 +13,7 @@ from jobworker_lib.host import libc, tree
 from jobworker_lib.host.procfs import descendants
 from jobworker_lib.job.directory import ExitRecord, JobDirectory
 from jobworker_lib.shim.signals import SignalPipe
-from jobworker_lib.shim.supervisor import supervise
+from jobworker_lib.shim.supervisor import TakenError, supervise
 
 _JOBS_PER_SHIM = 100
 """Then it is retired: its private memory creeps up."""
@@ -56,7 +56,7 @@ def run_job(directory: JobDirectory, reply: socket.socket | None) -> bool:
 
     try:
         supervise(directory, directory.read_spec(), signals, started)
-    except FileExistsError:  # the files of the output: this shim stood still, and another was given the job
+    except TakenError:  # this shim stood still, and another was given the job
         _answer(reply, {"started": False})
         return False
     except OSError as error:

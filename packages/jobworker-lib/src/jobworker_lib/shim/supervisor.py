@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -13,7 +14,16 @@ from jobworker_lib.errors import LimitNotEnforceableError
 from jobworker_lib.events.event import EventType
 from jobworker_lib.host.procfs import boot_id
 from jobworker_lib.isolation import calls
-from jobworker_lib.job.directory import CGROUP, EXIT, STARTED, ExitRecord, JobDirectory, StartRecord
+from jobworker_lib.job.directory import (
+    CGROUP,
+    EXIT,
+    OUTPUT_INDEX,
+    OUTPUT_LOG,
+    STARTED,
+    ExitRecord,
+    JobDirectory,
+    StartRecord,
+)
 from jobworker_lib.job.spec import DIRECTORY_VARIABLE
 from jobworker_lib.job.start_errors import explain
 from jobworker_lib.job.status import Reason, State
@@ -34,8 +44,17 @@ Started = Callable[[ExitRecord | None], None]
 """Called once, when the command was executed, or with the record of why it was not."""
 
 
+class TakenError(Exception):
+    """Another shim has the job, or had it."""
+
+
 def supervise(directory: JobDirectory, spec: JobSpec, signals: SignalPipe, started: Started) -> None:
-    """Run a job to its end. The caller holds the directory's lock; OSError where the directory can't be written."""
+    """Run a job to its end. The caller holds the directory's lock.
+
+    Raises:
+        OSError: the directory can't be written.
+        TakenError: nothing was done.
+    """
     teller = Teller(directory, spec)
     record, has_started = _run(directory, spec, signals, teller, started)
     if has_started:
@@ -61,7 +80,7 @@ def _run(
         hidden_paths=(*spec.hidden_paths, str(directory.state_directory())) if spec.isolation else (),
     )
     with (
-        closing(OutputWriter(directory, spec.output_limit)) as writer,
+        closing(_begin_output(directory, spec)) as writer,
         closing(Control(directory)) as control,
         ExitStack() as undo,
     ):
@@ -83,6 +102,20 @@ def _run(
         attempts = Attempts(directory, spec.restart, record.started_ns)
         ended = JobLoop(process, spec, writer, control, signals, attempts, teller, group, memory).run()
         return replace(ended, started_ns=record.started_ns, timeout=directory.timeout_of(spec)), True
+
+
+def _begin_output(directory: JobDirectory, spec: JobSpec) -> OutputWriter:
+    """Make the files of the output, and so have the job. TakenError."""
+    try:
+        writer = OutputWriter(directory, spec.output_limit)
+    except FileExistsError:
+        raise TakenError from None
+    if os.path.exists(directory.file(STARTED)) or directory.has_exit():  # its first segment was dropped, for a limit
+        writer.close()
+        for name in (OUTPUT_INDEX, OUTPUT_LOG):
+            os.unlink(directory.file(name))
+        raise TakenError
+    return writer
 
 
 def _make_group(directory: JobDirectory, spec: JobSpec, undo: ExitStack) -> Group | None:
