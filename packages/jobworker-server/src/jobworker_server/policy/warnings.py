@@ -46,7 +46,7 @@ def _of_command(command: Path) -> str | None:
         real = Path(os.path.realpath(command, strict=True))  # resolve() has an error of its own for links in a circle
     except (OSError, ValueError) as error:
         return f"can't be executed: {getattr(error, 'strerror', None) or error}"
-    if not real.is_file() or not os.access(real, os.X_OK):
+    if not os.path.isfile(real) or not os.access(real, os.X_OK):
         return "is no program that can be executed"
     for path in dict.fromkeys((real, *real.parents, command.parent, *command.parent.parents)):
         if who := _who_else_may_change(path):
