@@ -290,7 +290,7 @@ def test_a_stream_that_is_ended_for_its_certificate_is_told(
 
 def test_what_runs_to_its_end_without_its_client_is_told_when_it_has_ended(audited: Audited, ann: Pair) -> None:
     client = audited.connect(ann)
-    job = client.start("sh", "-c", "trap 'echo heard' TERM; echo ready; while :; do sleep 0.1; done")
+    job = client.start("sh", "-c", "trap 'echo heard' TERM; echo ready; exec 2>&-; while :; do sleep 0.1; done")
     chunks = client.chunks(job.id)
     assert next(chunks).data == b"ready\n"
     request = StopRequest(job_id=job.id)

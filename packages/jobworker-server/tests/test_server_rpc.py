@@ -378,7 +378,7 @@ def test_what_is_left_after_the_grace_period_is_killed(full: Client) -> None:
 
 
 def test_a_stop_goes_on_when_its_client_is_gone(server: ServerProcess, full: Client) -> None:
-    job = full.start("sh", "-c", "trap 'echo heard' TERM; echo ready; while :; do sleep 0.1; done")
+    job = full.start("sh", "-c", "trap 'echo heard' TERM; echo ready; exec 2>&-; while :; do sleep 0.1; done")
     chunks = full.chunks(job.id)
     assert next(chunks).data == b"ready\n"
     stop = full.stub.Stop.future(StopRequest(job_id=job.id, grace_period=Duration(seconds=1)), timeout=TIMEOUT)
