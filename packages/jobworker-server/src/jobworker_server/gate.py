@@ -1,6 +1,7 @@
 """What every call passes: identity, policy and the answer to errors, for unary and streaming RPCs alike.
 
-Requests come as bytes, which are read here, when the caller is known, so that strangers can't have anything parsed.
+Requests are received here, when the caller is known, so that strangers can't have anything kept or parsed: to gRPC
+each RPC is one of many requests, for that of others it receives by itself, and keeps parts of it as long as it takes.
 
 An RPC is served only as a :class:`Unary`, :class:`Stream` or :class:`Duplex`, none of which can be made without its
 operation.
@@ -28,10 +29,10 @@ from jobworker_server.access import Access
 from jobworker_server.audit import Audit, Entry
 from jobworker_server.call import Call
 from jobworker_server.conversation import Conversation
-from jobworker_server.decoding import decoded
 from jobworker_server.error_status import internal_status, status_of
 from jobworker_server.errors import PermissionDeniedError, UnauthenticatedError
 from jobworker_server.identity import Identification, Identity
+from jobworker_server.incoming import Incoming
 from jobworker_server.lifetime import Lifetime, Lifetimes
 from jobworker_server.limit_policy import LimitPolicy
 from jobworker_server.policy import Operation, PolicyInForce
@@ -95,13 +96,13 @@ class Gate:
 
     @asynccontextmanager
     async def admit(
-        self, operation: Operation, context: Context, asked: Callable[[], Message] | None = None
+        self, operation: Operation, context: Context, incoming: Incoming[Any] | None = None
     ) -> AsyncIterator[Call]:
         """The call, where it may be made; whatever goes wrong in it is answered to the client here.
 
-        ``asked`` reads the request, for the audit of a call that its caller's role does not allow.
+        ``incoming`` is its request, where it has one alone: it is received here, when it is known who calls.
         """
-        entry = self._audit.entry(operation, context.peer(), asked)
+        entry = self._audit.entry(operation, context.peer(), incoming.request if incoming else None)
         try:
             presented = self._presented(context)
             entry.certificate = presented.certificate
@@ -116,6 +117,8 @@ class Gate:
                 if caller.token_valid_until is not None:
                     lifetime.require(identify)  # its key may be taken away
                 async with self._accounts.call_of(caller.owner) as share:
+                    if incoming:
+                        await incoming.receive(share)
                     call = self._permitted(caller, operation, lifetime, share, entry)
                     lifetime.require(call.require_still_allowed)
                     entry.is_admitted = True
@@ -167,12 +170,12 @@ class Unary(Generic[RequestT, ResponseT]):
     def handler(self, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
         """What gRPC calls, behind the gate."""
 
-        async def call(data: bytes, context: Context) -> ResponseT:
-            request = partial(decoded, self.request, data)
-            async with gate.admit(self.operation, context, request) as admitted:
-                return await self.answer(admitted, request())
+        async def call(_requests: object, context: Context) -> ResponseT:
+            incoming = Incoming(self.request, context)
+            async with gate.admit(self.operation, context, incoming) as admitted:
+                return await self.answer(admitted, incoming.request())
 
-        return grpc.unary_unary_rpc_method_handler(call, response_serializer=_serialize)
+        return grpc.stream_unary_rpc_method_handler(call, response_serializer=_serialize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +189,10 @@ class Stream(Generic[RequestT, ResponseT]):
     def handler(self, gate: Gate) -> grpc.RpcMethodHandler[Any, Any]:
         """What gRPC calls, behind the gate."""
 
-        async def call(data: bytes, context: Context) -> None:
-            read = partial(decoded, self.request, data)
-            async with gate.admit(self.operation, context, read) as admitted:
-                request = read()
+        async def call(_requests: object, context: Context) -> None:
+            incoming = Incoming(self.request, context)
+            async with gate.admit(self.operation, context, incoming) as admitted:
+                request = incoming.request()
                 await context.send_initial_metadata(_ACCEPTED)  # at once, though there may be nothing to send for long
 
                 async def send(response: ResponseT) -> None:
@@ -199,7 +202,7 @@ class Stream(Generic[RequestT, ResponseT]):
 
                 await self.answer(admitted, request, send)
 
-        return grpc.unary_stream_rpc_method_handler(call, response_serializer=_serialize)
+        return grpc.stream_stream_rpc_method_handler(call, response_serializer=_serialize)
 
 
 @dataclass(frozen=True, slots=True)

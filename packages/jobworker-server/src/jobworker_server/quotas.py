@@ -24,6 +24,8 @@ _MOST_OF_A_CALL = 1 << 20
 _LEAST_OF_A_CALL = 16 << 10
 _PARTS = 4
 """Of so many each call takes one of what is left."""
+_MOST_RECEIVED = 8
+"""Requests of a client that may be on their way at once: their parts stay in memory until they are whole."""
 _STREAM_RETRY_SECONDS = 1.0
 _MOST_CLIENTS = 10_000
 """Of so many it is known how often they called; those that are forgotten may begin anew."""
@@ -54,11 +56,12 @@ class Quotas:
 class _Client:
     """What one client has done."""
 
-    __slots__ = ("calls", "open", "sending")
+    __slots__ = ("calls", "open", "receiving", "sending")
 
     def __init__(self, calls: Bucket) -> None:
         self.calls = calls
         self.open = 0
+        self.receiving = asyncio.Semaphore(_MOST_RECEIVED)
         self.sending = 0
         """Bytes that its calls may be sending at the moment."""
 
@@ -157,6 +160,10 @@ class Share:
         """What was sent before is on its way, and no more comes for now."""
         self._client.sending -= self._sending
         self._sending = 0
+
+    def receiving(self) -> asyncio.Semaphore:
+        """Within it the call may receive its request."""
+        return self._client.receiving
 
     async def turn(self, calls: float = 1.0) -> None:
         """Wait until the call may do what is as much work as so many calls."""

@@ -28,6 +28,8 @@ from jobworker_server.tls import MutualTls
 _MOST_PORTS = 5
 _GRACE = 2.0
 """Seconds that a stopping server gives its clients to take the end of their calls."""
+_CLOSING_SECONDS = 5.0
+"""And then gRPC to close their connections: it waits for ever for one whose client reads nothing of what is sent."""
 
 
 class Server:
@@ -126,7 +128,8 @@ class Server:
     async def stop(self) -> None:
         """Take no more calls, and end those that are open with UNAVAILABLE; done in a few seconds at most."""
         self._gate.close()
-        await asyncio.gather(*(server.stop(_GRACE) for server in self._servers))
+        stopping = [asyncio.create_task(server.stop(_GRACE)) for server in self._servers]
+        await asyncio.wait(stopping, timeout=_GRACE + _CLOSING_SECONDS)
         if self._proxy:
             self._proxy.remove()
         unfinished = (*self._watching, *self._gate.unfinished)

@@ -13,6 +13,7 @@ from jobworker_server.call import Call
 from jobworker_server.conversation import Conversation
 from jobworker_server.errors import InvalidRequestError
 from jobworker_server.gate import Duplex
+from jobworker_server.incoming import in_turn
 from jobworker_server.policy import Operation
 
 _PART_OF_A_CALL = 0.1
@@ -27,7 +28,7 @@ _Conversation = Conversation[AttachRequest, AttachResponse]
 
 
 async def _attach(call: Call, conversation: _Conversation) -> None:
-    start = await _receive_start(conversation)
+    start = await _receive_start(call, conversation)
     if start is None:
         return
     job = await _job(call, start)
@@ -45,9 +46,9 @@ class _DetachedError(Exception):
     """The client has asked for the end of the call."""
 
 
-async def _receive_start(conversation: _Conversation) -> AttachStart | None:
+async def _receive_start(call: Call, conversation: _Conversation) -> AttachStart | None:
     """What the client has to begin with; None where it sends nothing at all."""
-    request = await conversation.receive()
+    request = await in_turn(call.share, conversation.receive)
     if request is not None and not request.HasField("start"):
         raise InvalidRequestError("start", "begin with it: which job to join")
     return request.start if request else None
