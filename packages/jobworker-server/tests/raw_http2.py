@@ -13,7 +13,7 @@ from typing import Self
 
 from server_testing import TIMEOUT, Authority, Pair
 
-DATA, HEADERS, RESET, SETTINGS, WINDOW_UPDATE = 0, 1, 3, 4, 8
+DATA, HEADERS, RESET, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 CANCEL = struct.pack(">I", 8)
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -76,16 +76,20 @@ class RawConnection:
         return stream
 
     def fill(self, total: int, patience: float) -> None:
-        """Send up to so much on each stream, until the server takes no more of any for ``patience``."""
+        """Send up to so much on each stream, in turns, until the server takes no more of any for ``patience``."""
         while self._is_open:
-            stream = next((stream for stream in self._used if self._size(stream, total) > 0), None)
-            if stream is not None:
-                size = self._size(stream, total)
-                self._used[stream] += size
-                self._window -= size
-                self.send(frame(DATA, 0, stream, bytes(size)))
-            if not self._take(patience if stream is None else 0) and stream is None:
+            sent = sum([self._send_piece(stream, total) for stream in list(self._used)])
+            if not self._take(0 if sent else patience) and not sent:
                 return
+
+    def _send_piece(self, stream: int, total: int) -> int:
+        size = self._size(stream, total)
+        if size <= 0:
+            return 0
+        self._used[stream] += size
+        self._window -= size
+        self.send(frame(DATA, 0, stream, bytes(size)))
+        return size
 
     def _size(self, stream: int, total: int) -> int:
         used = self._used[stream]
@@ -127,6 +131,9 @@ class RawConnection:
             for setting, value in struct.iter_unpack(">HI", payload):
                 if setting == _WINDOW_SETTING:
                     self._window_of_stream = value
+            self.send(frame(SETTINGS, ACK, 0))
+        elif kind == PING and not flags & ACK:
+            self.send(frame(PING, ACK, 0, payload))  # so that the server sees how much it may let come
 
     def __enter__(self) -> Self:
         return self

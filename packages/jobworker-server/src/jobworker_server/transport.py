@@ -15,6 +15,9 @@ _ALWAYS = (
     ("grpc.keepalive_timeout_ms", 60_000),
     ("grpc.http2.ping_timeout_ms", 60_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # What has come of a call and is not asked for yet stays within this. Otherwise gRPC lets more and more come.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 256 << 10),
 )
 _REFUSED_STREAMS = 64
 """How many calls of one connection may be open beyond what a client may have, and learn that they may not."""
