@@ -237,7 +237,7 @@ def test_signal_takes_names_and_numbers(cli: Cli, server: ScriptedServer, given:
     assert server.service.requests[-1].signal == sent
 
 
-@pytest.mark.parametrize(("given", "hint"), [("HUPP", "hint: did you mean HUP?\n"), ("nothing", "")])
+@pytest.mark.parametrize(("given", "hint"), [("HUPP", "hint: did you mean HUP?\n"), ("nothing", ""), ("9" * 5000, "")])
 def test_a_signal_that_there_is_not(cli: Cli, server: ScriptedServer, given: str, hint: str) -> None:
     server.service.jobs = [job()]
     server.service.answers["Signal"] = refusal("INVALID_ARGUMENT", "INVALID_ARGUMENT", "give a name", "signal")

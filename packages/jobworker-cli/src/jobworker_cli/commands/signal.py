@@ -12,6 +12,9 @@ from jobworker_cli import options
 from jobworker_cli.connection import connect
 from jobworker_cli.errors import InvalidRequestError
 
+_NAMES = {str(member.value): member.name for member in signal.Signals}
+"""By their numbers."""
+
 
 def send_signal(
     context: typer.Context,
@@ -37,7 +40,7 @@ def send_signal(
 
 def _full(name: str) -> str:
     """A signal's whole name, where it was given without SIG, or as the number that it has here."""
-    if name.isdecimal() and int(name) in set(signal.Signals):
-        return signal.Signals(int(name)).name
+    if name in _NAMES:
+        return _NAMES[name]
     upper = name.upper()
     return upper if upper.startswith("SIG") else f"SIG{upper}"
