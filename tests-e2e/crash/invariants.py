@@ -122,7 +122,11 @@ def every_event_is_told_once(state_dir: Path, statuses: Sequence[JobStatus]) -> 
         told.setdefault(event.job_id, []).append(event)
     for status in statuses:
         events = told.pop(status.id)
-        assert [event.type for event in events] == _due(status)
+        types = [event.type for event in events]
+        if status.state is State.LOST and status.output_limit and status.output_limit.action == "stop":
+            # Its shim may have told that output was dropped; how much, it would have recorded at the end.
+            types = [kind for kind in types if kind is not EventType.OUTPUT_TRUNCATED]
+        assert types == _due(status)
         assert events[0].time == status.created_at
         assert events[-1].time == status.ended_at
         assert events[-1].state == status.state
