@@ -86,7 +86,13 @@ PROCESSES = [
     Escape(
         "kill init",
         "os.kill(1, signal.SIGKILL); os.kill(1, signal.SIGTERM); os.kill(1, signal.SIGINT)\n"
-        'time.sleep(0.2); os.stat("/proc/1/stat"); raise OSError(0, "nothing happened")',
+        "reader, writer = os.pipe()\n"
+        "if not os.fork():\n"
+        "    if orphan := os.fork(): os.write(writer, b'%d' % orphan)\n"
+        "    os._exit(0)\n"
+        "os.wait(); orphan = os.read(reader, 20).decode()\n"
+        "while os.path.exists('/proc/' + orphan): time.sleep(0.01)\n"  # init has outlived the signals when it reaps it
+        'raise OSError(0, "nothing happened")',
     ),
     Escape(
         "find a descriptor that was left open",
